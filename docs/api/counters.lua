@@ -1,0 +1,33 @@
+---@meta tide.state.counters
+
+--- Metrics cells: one writer (this worker) each, summed when read (framework).
+local counters = {}
+
+---@class Counter
+local Counter = {}
+---@param amount? number 1
+function Counter:add(amount) end
+
+---@class Histogram
+local Histogram = {}
+---@param value number
+function Histogram:observe(value) end
+
+--- The cell of this worker for a series; made once, kept. At most 1,000 series per name
+--- (beyond it the label values become "other", counted in dropped_total{what="series"}).
+---@param name string "calls_total"
+---@param labels? string ready text: 'integration="acme",outcome="ok"'
+---@return Counter
+function counters.counter(name, labels) end
+---@return Counter with set(value); the sum over workers is shown
+function counters.gauge(name, labels) end
+---@param buckets? number[] upper bounds; default 1 ms … 60 s
+---@return Histogram
+function counters.histogram(name, labels, buckets) end
+--- Prometheus text of everything, sorted by name, each with HELP and TYPE where described.
+---@return string
+function counters.render() end
+--- Help and type of a name.
+function counters.describe(name, type, help) end
+
+return counters

@@ -1,0 +1,85 @@
+---@meta tide.host
+
+--- The process: workers, signals, files at start (framework).
+local host = {}
+
+---@type integer 0 is the main worker
+host.worker = 0
+---@type string "0.1.0"
+host.version = nil
+
+--- Command-line arguments after the program's name.
+---@type string[]
+host.arguments = {}
+
+--- Reads a whole file (blocking: start, command line and specs only).
+---@param path string
+---@param max_bytes? integer 16 MiB
+---@return string|nil, string? message, string? code "not_found", "too_large", "io"
+function host.read_file(path, max_bytes) end
+--- Writes a file through a temporary one and rename.
+---@param mode? integer 0600
+---@return true|nil, string? message
+function host.write_file(path, bytes, mode) end
+--- Sorted names in a folder.
+---@return string[]|nil, string? message
+function host.list(path) end
+--- Creates a folder and its parents.
+---@param mode? integer 0700
+---@return true|nil, string? message
+function host.make_directory(path, mode) end
+---@return string|nil
+function host.getenv(name) end
+---@return "file"|"directory"|nil kind, string? absolute path
+function host.stat(path) end
+--- Everything on standard input, bounded.
+---@return string|nil, string? message
+function host.read_input(max_bytes) end
+--- Writes to a standard stream.
+---@param stream "stdout"|"stderr"
+function host.write(stream, text) end
+---@return boolean
+function host.is_terminal(stream) end
+
+--- The framework's own files inside the binary (or on disk in a development build).
+---@param name string "scripts/tide/boot.lua", "providers/nice_dnb.lua", "scripts/migrations/001_tables.sqlite.sql"
+---@return string|nil
+function host.asset(name) end
+---@param prefix string
+---@return string[] names, sorted
+function host.assets(prefix) end
+
+--- Takes the lock file (`flock`). `nil, "… pid 123"` when another holds it. Held to exit.
+---@return true|nil, string? message
+function host.lock(path) end
+--- Binds each address once to see that it is free and to learn port 0's number. The
+--- sockets stay open until the workers listen.
+---@param addresses string[]
+---@return string[]|nil bound, string? message
+function host.reserve(addresses) end
+--- Starts `count` worker threads; each runs `require(module)[entry](...)` of plain strings and numbers, and
+--- reports ready when that returns. Waits for all; `nil, message` if one failed.
+---@return true|nil, string? message
+function host.start_workers(count, module, entry, ...) end
+--- Waits for SIGTERM, SIGINT or SIGHUP.
+---@return "TERM"|"INT"|"HUP"
+function host.wait_signal() end
+--- Tells every worker to run its `stop` function (the second result of entry), waits, joins the threads.
+---@param seconds number then tasks are cancelled
+function host.stop_workers(seconds) end
+--- Publishes immutable bytes under a name, for all workers; the version counts up.
+---@return integer version
+function host.publish(name, bytes) end
+---@return string|nil bytes, integer? version
+function host.published(name) end
+
+--- Unix process facts for /metrics.
+---@return { cpu_seconds: number, resident_bytes: integer, open_files: integer, start_time_seconds: number, pid: integer }
+function host.process() end
+
+--- Freezes this worker's clock (specs). Timers fire only by `advance`.
+function host.freeze_clock() end
+--- Moves the frozen clock on, firing timers in order, letting tasks and I/O settle in between.
+function host.advance_clock(seconds) end
+
+return host
