@@ -47,8 +47,8 @@ static int l_span_id(lua_State *L) {
 
 static int l_is_valid(lua_State *L) {
   size_t length;
-  lua_settop(L, 1);
   luaL_checkany(L, 1);
+  lua_settop(L, 1);
   if (lua_type(L, 1) != LUA_TSTRING) {
     lua_pushboolean(L, 0);
     return 1;
