@@ -2,7 +2,6 @@
 
 BUILD  ?= build
 PREFIX ?= /usr/local
-CC     ?= cc
 SHELL  := /bin/sh
 export BUILD
 
