@@ -49,6 +49,8 @@ static int on_header_value(llhttp_t *machine, const char *bytes, size_t length) 
   struct http_parse *parse = machine->data;
   parse->in_name = false;
   if (parse->phase != HTTP_PARSE_HEAD || length == 0) return 0;
+  if (parse->message->field_count == 0)
+    return fail(parse, HTTP_STATUS_BAD_REQUEST, "a header has no name");
   return check(parse, http_message_append_value(parse->message, bytes, length));
 }
 
