@@ -359,10 +359,11 @@ bool http_connection_ends_with(const struct http_connection *connection,
   if (!exchange->message.keep_alive) return true;
   if (!connection->listener->draining && !connection->ended) return false;
   /* Requests that have come are still answered, so the last of them says it. */
-  bool more =
-      connection->last != exchange || connection->unparsed > 0 || connection->stash.length > 0;
+  size_t unparsed = connection->busy ? connection->unparsed : connection->stash.length;
+  if (connection->last != exchange || unparsed > 0) return false;
+  if (connection->ended) return true;
   bool begun = connection->incoming != NULL && http_parse_has_begun(&connection->parse);
-  return !more && (connection->ended || !begun);
+  return !begun && !has_unread_bytes(connection);
 }
 
 /* --- requests ------------------------------------------------------------------------- */

@@ -812,7 +812,10 @@ static void draining_answers_a_pipeline_that_is_not_parsed_yet(void **state) {
   quiesce(rig);
   assert_int_equal(rig->held_count, HTTP_PIPELINE_MAX);
   http_listener_drain(rig->listener);
-  for (size_t i = 0; i < rig->held_count; i++) answer(rig->held[i], 200, "x", 1);
+  for (size_t i = 0; i < rig->held_count; i++) {
+    answer(rig->held[i], 200, "x", 1);
+    quiesce(rig);
+  }
   await_close(rig, client, &reply);
   assert_int_equal(count_of(reply.bytes, "HTTP/1.1 200"), 20);
   assert_int_equal(count_of(reply.bytes, "Connection: close"), 1);
