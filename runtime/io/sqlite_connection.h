@@ -1,0 +1,56 @@
+/* One connection to the SQLite file, the writer's or a reader's. Used by one thread at a
+ * time.
+ *
+ * What statements of others may do is fenced: no transaction control, PRAGMA, ATTACH or
+ * VACUUM; those are the store's own. */
+#ifndef TIDEGATE_IO_SQLITE_CONNECTION_H
+#define TIDEGATE_IO_SQLITE_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "io/sqlite_statement.h"
+
+/* Longest that one statement may run. */
+#define SQLITE_STATEMENT_TIMEOUT_NS (UINT64_C(5) * 1000 * 1000 * 1000)
+
+struct sqlite_connection {
+  sqlite3 *db; /* NULL: closed */
+  struct sqlite_statements statements;
+  bool own;                     /* the statement being prepared or run is the store's own */
+  uint64_t deadline_ns;         /* real monotonic: when the running statement is stopped */
+  const atomic_bool *cancelled; /* the same, when set; NULL: no such flag */
+  const atomic_bool *stop;      /* while set, nothing runs or waits on; NULL: no such flag */
+  unsigned lock_wait_ms;        /* longest wait for another process's lock */
+  uint64_t lock_wait_end_ns;    /* of the present wait; 0: none */
+};
+
+struct sqlite_settings {
+  const char *path;
+  unsigned lock_wait_ms;
+  uint64_t page_limit;     /* 0: none; the writer's */
+  const atomic_bool *stop; /* may be set by any thread; outlives the connection, or NULL */
+};
+
+/* Opens the database for writing; creates the file (mode 0600) when there is none, in WAL
+ * mode with a sync at each commit. The struct must stay where it is. -1 and "unavailable". */
+int sqlite_connection_open_writer(struct sqlite_connection *connection,
+                                  const struct sqlite_settings *settings, struct err *err);
+/* Opens it for reading only. -1 and "unavailable". */
+int sqlite_connection_open_reader(struct sqlite_connection *connection,
+                                  const struct sqlite_settings *settings, struct err *err);
+/* Idempotent. */
+void sqlite_connection_close(struct sqlite_connection *connection);
+
+/* Runs the store's own statements, without values or rows. SQLITE_OK, or an extended code
+ * with `err` filled. */
+int sqlite_connection_control(struct sqlite_connection *connection, const char *sql,
+                              struct err *err);
+/* Runs a statement of a request, stopped after SQLITE_STATEMENT_TIMEOUT_NS or when the
+ * request is late or, if it reads, cancelled. As sqlite_statement_run. */
+int sqlite_connection_run(struct sqlite_connection *connection, struct store_request *request,
+                          size_t index);
+
+#endif
