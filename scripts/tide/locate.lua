@@ -72,6 +72,17 @@ function M.new(path, text)
 end
 
 
+--- Lua shortens a long path in its messages to "...end of the path"; this writes it out again.
+---@return string
+function M.restore(text, path)
+  local tail, rest = text:match("^%.%.%.(.-)(:%d+: .*)$")
+  if tail and #tail > 0 and path:sub(-#tail) == tail then
+    return path .. rest
+  end
+  return text
+end
+
+
 --- Splits "FILE:LINE: message" as Lua writes it.
 ---@param text string
 ---@return string message, string|nil file, integer|nil line

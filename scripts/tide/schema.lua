@@ -269,13 +269,14 @@ Schema.__index = Schema
 --- Compiles a schema. `where` names it in messages ("operations.track.input").
 ---@param definition table|boolean
 ---@param where? string
+---@param direction? "in"|"out" what `validate` does unless told otherwise; default "in"
 ---@return table|nil compiled, string? message, (string|integer)[]? path of the offending keyword
-function M.compile(definition, where)
+function M.compile(definition, where, direction)
   local compiler = setmetatable({}, Compiler)
   local ok, result = pcall(compiler.node, compiler, definition, {})
   if ok then
     local kept = type(definition) == "table" and view.copy(definition) or definition
-    return setmetatable({ definition = kept, node = result }, Schema)
+    return setmetatable({ definition = kept, node = result, direction = direction or "in" }, Schema)
   end
   if getmetatable(result) ~= Fault then
     error(result, 0)
@@ -288,7 +289,7 @@ end
 --- Validates a value. It is never changed: what comes back is a copy with defaults filled in, base64
 --- decoded ("in") or encoded ("out"), whole floats as integers where an integer is asked.
 ---@param value any
----@param direction? "in"|"out" default "in"
+---@param direction? "in"|"out" default: the one it was compiled for
 ---@return any value, { detail: string, pointer: string }[]? errors
 function Schema:validate(value, direction)
   if value == nil then
@@ -298,7 +299,7 @@ function Schema:validate(value, direction)
   if fault then
     return nil, { fault }
   end
-  local run = schema_run.new(direction or "in")
+  local run = schema_run.new(direction or self.direction)
   local result = run:apply(self.node, data, 0)
   if run.failed then
     return nil, run.errors

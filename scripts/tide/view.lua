@@ -60,6 +60,8 @@ make = function(real, name)
     __pairs = pairs_of,
     __len = function() return #real end,
     __metatable = false,
+    -- For the JSON encoder, which sees an empty table otherwise.
+    view_of = real,
     __name = "tide.view",
   })
 end

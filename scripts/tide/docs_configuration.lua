@@ -1,0 +1,118 @@
+-- Writes docs/configuration.md from the settings schema.
+
+local json = require "tide.json"
+local schema = require "tide.settings_schema"
+local settings_type = require "tide.settings_type"
+
+local M = {}
+
+local INTRODUCTION = [[
+# Configuration
+
+This page is generated from the settings schema: `make docs` writes it anew.
+
+`config.lua` returns a table. It sees the function `env(name, default)`, which reads a variable of the
+environment, and nothing else. Relative paths in it are relative to its folder. An unknown key or a wrong type
+is an error at start that names the key, what was expected, and the line.
+
+```lua
+return {
+  listen = "127.0.0.1:8080",
+  defaults = { timeout_seconds = 20 },
+  integrations = {
+    nice_dnb = { is_mock_mode = env("TIDEGATE_NICE_DNB_APP_KEY") == nil },
+    drive2 = { provider = "drive" },
+  },
+}
+```
+]]
+
+local LAYERS = [[
+## Keys of an integration
+
+They stand in `defaults`, in `integrations.NAME` and in the `config` of a provider. The effective value is the
+last of:
+
+1. the built-in value below,
+2. `config` of the provider file,
+3. `defaults`,
+4. `integrations.NAME`,
+5. the environment: `TIDEGATE_NAME_KEY`, in capitals (`TIDEGATE_NICE_DNB_BASE_URL`); tables and lists as JSON,
+6. changes made while the service runs.
+
+`extra_config` is merged key by key across these layers; `null` removes a key. "Admin" marks keys whose change at
+run time needs the role admin; a key that is not "live" changes only in `config.lua`.
+]]
+
+local SECRETS = [[
+## Secrets
+
+A secret that a provider declares is read from `TIDEGATE_NAME_SECRET` (`TIDEGATE_NICE_DNB_APP_KEY` is
+`ctx.secret("app_key")` of `nice_dnb`), or from the file that `TIDEGATE_NAME_SECRET_FILE` names. Two names that
+would share a variable are an error at start.
+]]
+
+
+local function cell(text)
+  return (text:gsub("|", "\\|"))
+end
+
+
+local function default_text(key)
+  if key.default == nil then
+    return ""
+  end
+  if type(key.default) == "table" then
+    if next(key.default) == nil then
+      return "`{}`"
+    end
+    return "`{ " .. table.concat(key.default, ", ") .. " }`"
+  end
+  return "`" .. json.encode(key.default) .. "`"
+end
+
+
+local function type_text(key)
+  if key.values then
+    return '"' .. table.concat(key.values, '", "') .. '"'
+  end
+  local label = settings_type.types[key.type].label
+  if key.min and key.max then
+    return ("%s, %s to %s"):format(label, key.min, key.max)
+  end
+  return label
+end
+
+
+local function top_table(lines)
+  lines[#lines + 1] = "## Top keys\n\n| key | type | default | what it does |\n| --- | --- | --- | --- |"
+  for _, key in ipairs(schema.top) do
+    lines[#lines + 1] = ("| `%s` | %s | %s | %s |"):format(key.name, cell(type_text(key)), cell(default_text(key)),
+      cell(key.description))
+  end
+end
+
+
+local function integration_table(lines)
+  lines[#lines + 1] = "| key | type | default | live | what it does |\n| --- | --- | --- | --- | --- |"
+  for _, key in ipairs(schema.integration) do
+    local live = key.live and (key.admin and "admin" or "yes") or "no"
+    lines[#lines + 1] = ("| `%s` | %s | %s | %s | %s |"):format(key.name, cell(type_text(key)),
+      cell(default_text(key)), live, cell(key.description))
+  end
+end
+
+
+--- The whole page.
+---@return string
+function M.render()
+  local lines = { INTRODUCTION }
+  top_table(lines)
+  lines[#lines + 1] = "\n" .. LAYERS
+  integration_table(lines)
+  lines[#lines + 1] = "\n" .. SECRETS
+  return (table.concat(lines, "\n"):gsub("%s+$", "")) .. "\n"
+end
+
+
+return M

@@ -1,0 +1,107 @@
+-- Reads what a generation is built from: config.lua, the project's providers and shared
+-- scripts, the providers inside the binary.
+
+local host = require "tide.host"
+local settings = require "tide.settings"
+
+local M = {}
+
+M.MAX_FILE_BYTES = 4 * 1024 * 1024
+M.MAX_FILES = 1000
+
+
+local function folder_of(path)
+  return path:match("^(.*)/[^/]*$")
+end
+
+
+-- The Lua files of a folder as { name, path, text }, added to `files`.
+local function read_folder(folder, files)
+  local names, err = host.list(folder)
+  if not names then
+    return nil, err
+  end
+  for _, file in ipairs(names) do
+    local name = file:match("^([^.].*)%.lua$")
+    if name then
+      local path = folder .. "/" .. file
+      local text, fault = host.read_file(path, M.MAX_FILE_BYTES)
+      if not text then
+        return nil, ("%s: could not be read: %s"):format(path, fault)
+      end
+      if #files >= M.MAX_FILES then
+        return nil, ("%s: more than %d files"):format(folder, M.MAX_FILES)
+      end
+      files[#files + 1] = { name = name, path = path, text = text }
+    end
+  end
+  return true
+end
+
+
+-- A folder that the configuration does not name may be missing.
+local function read_folders(folders, files, named, where)
+  for _, folder in ipairs(folders) do
+    local kind = host.stat(folder)
+    if kind == "directory" then
+      local ok, err = read_folder(folder, files)
+      if not ok then
+        return nil, err
+      end
+    elseif named or kind then
+      return nil, ("%s: providers: there is no folder %s"):format(where({ "providers" }), folder)
+    end
+  end
+  return files
+end
+
+
+local function read_bundled()
+  local files = {}
+  for _, asset in ipairs(host.assets("providers/")) do
+    local name = asset:match("^providers/([^/]+)%.lua$")
+    if name then
+      files[#files + 1] = { name = name, path = asset, text = host.asset(asset) }
+    end
+  end
+  return files
+end
+
+
+--- Everything that `generation.build` needs, read once.
+---@param config_path string
+---@param getenv? fun(name: string): string|nil
+---@return table|nil sources, string[]? errors each "FILE:LINE: message"
+function M.read(config_path, getenv)
+  getenv = getenv or host.getenv
+  local text, err = host.read_file(config_path, settings.MAX_CONFIG_BYTES)
+  if not text then
+    return nil, { ("%s: could not be read: %s"):format(config_path, err) }
+  end
+  local config, where = settings.load(config_path, text, getenv)
+  if not config then
+    return nil, { where }
+  end
+  local checked = settings.check_config(config, where)
+  if checked ~= true then
+    return nil, checked
+  end
+  local folders = settings.with_defaults(config, config_path).providers
+  local files, fault = read_folders(type(folders) == "table" and folders or { folders }, {},
+    config.providers ~= nil, where)
+  if not files then
+    return nil, { fault }
+  end
+  local base = folder_of(config_path)
+  local scripts, scripts_fault = read_folders({ (base and base .. "/" or "") .. "scripts" }, {}, false, where)
+  if not scripts then
+    return nil, { scripts_fault }
+  end
+  return {
+    config = config, config_path = config_path, config_text = text, files = files, scripts = scripts,
+    bundled = read_bundled(), getenv = getenv,
+  }
+end
+
+
+return M
