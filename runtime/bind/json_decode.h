@@ -1,0 +1,23 @@
+/* JSON text straight into Lua values. */
+#ifndef TIDEGATE_BIND_JSON_DECODE_H
+#define TIDEGATE_BIND_JSON_DECODE_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+/* Arrays and objects inside each other; the next one is refused. Also the encoder's. */
+#define JSON_DEPTH_MAX 128
+
+/* Pushes the value of the one document in `text`, which need not end in a NUL and must stay
+ * as it is meanwhile (keep it on the stack when it is Lua's). `null_absent` leaves out the
+ * members of objects that are null. Needs two free stack slots of its caller.
+ * On failure pushes nothing, returns -1 and says what is wrong "at byte N", counted from 1
+ * (code "invalid_json"; "out_of_memory" when the Lua stack cannot grow). Raises only for
+ * memory. */
+int json_decode_push(lua_State *L, const char *text, size_t length, bool null_absent,
+                     struct err *err);
+
+#endif
