@@ -61,6 +61,9 @@ struct task *task_current(lua_State *L);
  * continuation checks its operation and awaits again. Raises where Lua cannot yield. */
 int task_await(lua_State *L, lua_KFunction continuation, lua_KContext context);
 
+/* Before lua_yieldk: the task goes to the end of the ready queue instead of waiting. */
+void task_yield(lua_State *L);
+
 /* The wake_fn of tasks. Same thread as the task's worker. */
 void task_wake(void *task);
 

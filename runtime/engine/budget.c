@@ -1,0 +1,127 @@
+#include "engine/budget.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "engine/task_state.h"
+#include "engine/worker_state.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define BUDGET_COUNTS 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define BUDGET_COUNTS 1
+#endif
+#endif
+#ifndef BUDGET_COUNTS
+#define BUDGET_COUNTS 0
+#endif
+
+/* Where Lua cannot yield (a comparator, a gsub callback) the hook looks again after so many
+ * instructions. Under TSan, where signals do not arrive in time, it is always set. */
+#define RECHECK_INSTRUCTIONS 1000
+
+static uint64_t thread_cpu_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+void budget_enter(struct task *task) {
+  struct budget *budget = &task->budget;
+  /* Reading the CPU clock is a system call: spared until a task has been preempted once. */
+  bool exact = BUDGET_COUNTS || budget->used_ns != 0;
+  budget->slice_start_ns = exact ? thread_cpu_ns() : 0;
+  if (BUDGET_COUNTS) lua_sethook(task->co, budget_hook, LUA_MASKCOUNT, RECHECK_INSTRUCTIONS);
+  watchdog_enter(&task->worker->watchdog, task->co);
+}
+
+static uint64_t slice_ns(const struct task *task) {
+  uint64_t start = task->budget.slice_start_ns;
+  if (start == 0)
+    start = atomic_load_explicit(&task->worker->watchdog.first_cpu_ns, memory_order_acquire);
+  uint64_t now = thread_cpu_ns();
+  return now > start ? now - start : 0;
+}
+
+void budget_leave(struct task *task) {
+  watchdog_leave(&task->worker->watchdog);
+  if (lua_gethook(task->co) != NULL) lua_sethook(task->co, NULL, 0, 0);
+}
+
+void budget_rest(struct budget *budget) {
+  budget->used_ns = 0;
+  budget->failures = 0;
+}
+
+void budget_renew(struct task *task) {
+  task->budget.stop = BUDGET_GOES_ON;
+  budget_rest(&task->budget);
+  lua_sethook(task->co, NULL, 0, 0);
+  budget_enter(task);
+}
+
+static void stop(struct task *task, enum budget_stop reason) {
+  struct scheduler *scheduler = &task->worker->scheduler;
+  if (task->budget.stop != BUDGET_GOES_ON) return;
+  task->budget.stop = reason;
+  if (reason == BUDGET_TIME) scheduler->time_stops++;
+  if (reason == BUDGET_MEMORY) scheduler->memory_stops++;
+}
+
+void budget_note_refusal(struct task *task) {
+  if (++task->budget.failures >= BUDGET_FAILURES_MAX) stop(task, BUDGET_MEMORY);
+}
+
+static int raise_stop(lua_State *L, const struct task *task) {
+  const struct budget *budget = &task->budget;
+  const char *label = budget->label[0] != '\0' ? budget->label : "the script";
+  lua_sethook(L, budget_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  if (budget->stop == BUDGET_MEMORY)
+    return luaL_error(L, "%s went past the memory limit and was stopped", label);
+  return luaL_error(L, "%s used more than %I ms of CPU between two waits and was stopped", label,
+                    (lua_Integer)(budget->limit_ns / 1000000u));
+}
+
+void budget_hook(lua_State *L, lua_Debug *activation) {
+  (void)activation;
+  struct task *task = worker_of(L)->scheduler.running;
+  if (task == NULL || task->co != L) {
+    lua_sethook(L, NULL, 0, 0);
+    return;
+  }
+  struct budget *budget = &task->budget;
+  if (budget->stop != BUDGET_GOES_ON) {
+    raise_stop(L, task);
+    return;
+  }
+  uint64_t slice = slice_ns(task);
+  if (BUDGET_COUNTS && slice < WATCHDOG_SLICE_NS) return;
+  if (budget->limit_ns != 0 && budget->used_ns + slice >= budget->limit_ns) {
+    stop(task, BUDGET_TIME);
+    raise_stop(L, task);
+    return;
+  }
+  if (!lua_isyieldable(L)) {
+    lua_sethook(L, budget_hook, LUA_MASKCOUNT, RECHECK_INSTRUCTIONS);
+    return;
+  }
+  budget->used_ns += slice > 0 ? slice : 1;
+  task->preempted = true;
+  lua_yield(L, 0);
+}
+
+void budget_check(lua_State *L) {
+  struct task *task = worker_of(L)->scheduler.running;
+  if (task != NULL && task->co == L && task->budget.stop != BUDGET_GOES_ON) raise_stop(L, task);
+}
+
+void budget_limit(struct task *task, uint64_t milliseconds, const char *label) {
+  task->budget.limit_ns = milliseconds * 1000000u;
+  snprintf(task->budget.label, sizeof task->budget.label, "%s", label != NULL ? label : "");
+}
+
+enum budget_stop budget_stop_reason(const struct task *task) {
+  return task->budget.stop;
+}

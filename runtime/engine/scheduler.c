@@ -1,0 +1,64 @@
+#include "engine/scheduler.h"
+
+#include "engine/task_state.h"
+#include "engine/worker_state.h"
+
+/* Past this share of the ceiling, after a full collection, the task that grew most goes. */
+#define MEMORY_HIGH_NUMERATOR 3
+#define MEMORY_HIGH_DENOMINATOR 4
+
+static struct task *next_ready(struct scheduler *scheduler) {
+  struct task *task = scheduler->ready_first;
+  scheduler->ready_first = task->ready_next;
+  if (scheduler->ready_first == NULL) scheduler->ready_last = NULL;
+  scheduler->ready_count--;
+  return task;
+}
+
+static struct task *largest(struct scheduler *scheduler) {
+  struct task *found = NULL;
+  for (struct task *task = scheduler->all_first; task != NULL; task = task->all_next) {
+    if (task->budget.limit_ns == 0) continue; /* the framework's own */
+    if (found == NULL || task->budget.memory_charge > found->budget.memory_charge) found = task;
+  }
+  return found;
+}
+
+static bool is_memory_high(const struct worker *worker) {
+  return worker->memory_limit != 0 && worker->allocator.used / MEMORY_HIGH_NUMERATOR >
+                                          worker->memory_limit / MEMORY_HIGH_DENOMINATOR;
+}
+
+static void relieve_memory(struct worker *worker) {
+  if (!is_memory_high(worker)) return;
+  lua_gc(worker->L, LUA_GCCOLLECT);
+  if (!is_memory_high(worker)) return;
+  struct task *task = largest(&worker->scheduler);
+  if (task == NULL) return;
+  worker->scheduler.memory_stops++;
+  task_cancel(task);
+  lua_gc(worker->L, LUA_GCCOLLECT);
+}
+
+void scheduler_run_ready(struct worker *worker) {
+  struct scheduler *scheduler = &worker->scheduler;
+  for (size_t left = scheduler->ready_count; left > 0 && scheduler->ready_count > 0; left--) {
+    task_resume(next_ready(scheduler));
+    relieve_memory(worker);
+  }
+}
+
+void scheduler_cancel_all(struct worker *worker) {
+  struct scheduler *scheduler = &worker->scheduler;
+  while (scheduler->all_first != NULL) task_cancel(scheduler->all_first);
+}
+
+void scheduler_deinit(struct worker *worker) {
+  struct scheduler *scheduler = &worker->scheduler;
+  while (scheduler->pool != NULL) {
+    struct task *task = scheduler->pool;
+    scheduler->pool = task->ready_next;
+    task_free(task);
+  }
+  scheduler->pool_count = 0;
+}

@@ -1,0 +1,326 @@
+#include "engine/task.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/task_state.h"
+#include "engine/worker_state.h"
+
+/* --- the coroutine's base function --- */
+
+/* Every task runs under one protected call, so that the hook's error never leaves the
+ * coroutine by itself: closing it would then run `<close>` variables without a hook. */
+static int task_main_done(lua_State *L, int status, lua_KContext context) {
+  (void)context;
+  if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
+  worker_of(L)->scheduler.running->raised = true;
+  return 1;
+}
+
+static int task_main(lua_State *L) {
+  int status = lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, 0, task_main_done);
+  return task_main_done(L, status, 0);
+}
+
+/* --- making and freeing --- */
+
+static int make_coroutine(lua_State *L) {
+  struct task *task = lua_touserdata(L, 1);
+  task->co = lua_newthread(L);
+  task->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+/* Made from the main state, as a new thread inherits its maker's hook. */
+static struct task *make_task(struct worker *worker) {
+  struct task *task = calloc(1, sizeof *task);
+  if (task == NULL) return NULL;
+  lua_State *L = worker->L;
+  lua_pushcfunction(L, make_coroutine);
+  lua_pushlightuserdata(L, task);
+  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return task;
+  lua_pop(L, 1);
+  free(task);
+  return NULL;
+}
+
+static struct task *take_task(struct worker *worker) {
+  struct scheduler *scheduler = &worker->scheduler;
+  if (scheduler->count >= WORKER_TASKS_MAX) return NULL;
+  struct task *task = scheduler->pool;
+  if (task == NULL) return make_task(worker);
+  scheduler->pool = task->ready_next;
+  scheduler->pool_count--;
+  lua_State *co = task->co;
+  int anchor = task->anchor;
+  memset(task, 0, sizeof *task);
+  task->co = co;
+  task->anchor = anchor;
+  return task;
+}
+
+void task_free(struct task *task) {
+  struct worker *worker = task->worker;
+  if (worker->L != NULL) luaL_unref(worker->L, LUA_REGISTRYINDEX, task->anchor);
+  free(task);
+}
+
+/* A coroutine that ended by an error or was closed half-way is dropped, not used again. */
+static void recycle(struct task *task) {
+  struct scheduler *scheduler = &task->worker->scheduler;
+  if (!task->reusable || scheduler->pool_count >= SCHEDULER_POOL_MAX) {
+    task_free(task);
+    return;
+  }
+  lua_settop(task->co, 0);
+  task->ready_next = scheduler->pool;
+  scheduler->pool = task;
+  scheduler->pool_count++;
+}
+
+static void enlist(struct worker *worker, struct task *task) {
+  struct scheduler *scheduler = &worker->scheduler;
+  task->worker = worker;
+  task->references = 1;
+  task->all_next = scheduler->all_first;
+  if (scheduler->all_first != NULL) scheduler->all_first->all_previous = task;
+  scheduler->all_first = task;
+  scheduler->count++;
+}
+
+static void delist(struct task *task) {
+  struct scheduler *scheduler = &task->worker->scheduler;
+  if (task->all_previous != NULL) task->all_previous->all_next = task->all_next;
+  if (task->all_next != NULL) task->all_next->all_previous = task->all_previous;
+  if (scheduler->all_first == task) scheduler->all_first = task->all_next;
+  scheduler->count--;
+}
+
+static void adopt(struct task *parent, struct task *task) {
+  task->parent = parent;
+  task->depth = parent->depth + 1;
+  task->budget.limit_ns = parent->budget.limit_ns;
+  memcpy(task->budget.label, parent->budget.label, sizeof task->budget.label);
+  task->next_sibling = parent->first_child;
+  if (parent->first_child != NULL) parent->first_child->previous_sibling = task;
+  parent->first_child = task;
+}
+
+static void leave_parent(struct task *task) {
+  if (task->parent == NULL) return;
+  if (task->previous_sibling != NULL) task->previous_sibling->next_sibling = task->next_sibling;
+  if (task->next_sibling != NULL) task->next_sibling->previous_sibling = task->previous_sibling;
+  if (task->parent->first_child == task) task->parent->first_child = task->next_sibling;
+  task->parent = task->previous_sibling = task->next_sibling = NULL;
+}
+
+struct task *task_start(struct worker *worker, lua_CFunction body, void *argument) {
+  struct task *task = take_task(worker);
+  if (task == NULL) return NULL;
+  enlist(worker, task);
+  lua_pushcfunction(task->co, task_main);
+  lua_pushcfunction(task->co, body);
+  lua_pushlightuserdata(task->co, argument);
+  task->arguments = 2;
+  task_make_ready(task);
+  return task;
+}
+
+struct task *task_spawn(lua_State *from, int argument_count, struct task *parent) {
+  struct worker *worker = worker_of(from);
+  if (parent != NULL && parent->depth >= WORKER_TASK_DEPTH_MAX)
+    luaL_error(from, "tasks are nested more than %d deep", WORKER_TASK_DEPTH_MAX);
+  struct task *task = take_task(worker);
+  if (task == NULL)
+    luaL_error(from, "no memory for another task, or %d tasks are there", WORKER_TASKS_MAX);
+  if (!lua_checkstack(task->co, argument_count + LUA_MINSTACK)) {
+    task->worker = worker;
+    task_free(task);
+    luaL_error(from, "too many arguments for a task");
+  }
+  enlist(worker, task);
+  if (parent != NULL) adopt(parent, task);
+  lua_pushcfunction(task->co, task_main);
+  lua_xmove(from, task->co, argument_count + 1);
+  task->arguments = argument_count + 1;
+  task->references++;
+  task_make_ready(task);
+  return task;
+}
+
+void task_retain(struct task *task) {
+  task->references++;
+}
+
+void task_release(struct task *task) {
+  if (--task->references == 0) recycle(task);
+}
+
+/* --- running --- */
+
+void task_make_ready(struct task *task) {
+  struct scheduler *scheduler = &task->worker->scheduler;
+  task->state = TASK_READY;
+  task->ready_next = NULL;
+  if (scheduler->ready_last != NULL) scheduler->ready_last->ready_next = task;
+  if (scheduler->ready_first == NULL) scheduler->ready_first = task;
+  scheduler->ready_last = task;
+  scheduler->ready_count++;
+  worker_stay_awake(task->worker);
+}
+
+static void unlink_ready(struct task *task) {
+  struct scheduler *scheduler = &task->worker->scheduler;
+  struct task *previous = NULL;
+  struct task *it = scheduler->ready_first;
+  while (it != NULL && it != task) {
+    previous = it;
+    it = it->ready_next;
+  }
+  if (it == NULL) return;
+  if (previous != NULL) previous->ready_next = task->ready_next;
+  if (scheduler->ready_first == task) scheduler->ready_first = task->ready_next;
+  if (scheduler->ready_last == task) scheduler->ready_last = previous;
+  scheduler->ready_count--;
+}
+
+static void finish(struct task *task, enum task_outcome outcome) {
+  task->state = TASK_DONE;
+  task->outcome = outcome;
+  delist(task);
+  leave_parent(task);
+  while (task->first_child != NULL) {
+    struct task *child = task->first_child;
+    leave_parent(child);
+    task_cancel(child);
+  }
+  if (task->watcher != NULL) task->watcher(task->watcher_argument);
+  task_release(task);
+}
+
+/* The scripts' `<close>` variables run here, for at most BUDGET_CLOSE_NS. */
+static void close_coroutine(struct task *task) {
+  struct scheduler *scheduler = &task->worker->scheduler;
+  struct task *interrupted = scheduler->running;
+  if (interrupted != NULL) watchdog_leave(&task->worker->watchdog);
+  task->budget = (struct budget){.limit_ns = BUDGET_CLOSE_NS};
+  scheduler->running = task;
+  budget_enter(task);
+  lua_resetthread(task->co);
+  budget_leave(task);
+  scheduler->running = interrupted;
+  if (interrupted != NULL) watchdog_enter(&task->worker->watchdog, interrupted->co);
+  lua_settop(task->co, 0);
+}
+
+void task_cancel(struct task *task) {
+  if (task->state == TASK_DONE) return;
+  if (task->state == TASK_RUNNING) {
+    task->cancel_requested = true;
+    return;
+  }
+  if (task->state == TASK_READY) unlink_ready(task);
+  task->state = TASK_RUNNING; /* what closing does may not wake or cancel it again */
+  close_coroutine(task);
+  finish(task, TASK_CANCELLED);
+}
+
+static void suspended(struct task *task) {
+  if (task->cancel_requested) {
+    task->state = TASK_WAITING;
+    task_cancel(task);
+    return;
+  }
+  if (!task->preempted) budget_rest(&task->budget);
+  bool again = task->preempted || task->woken;
+  task->preempted = false;
+  task->woken = false;
+  task->state = TASK_WAITING;
+  if (again) task_make_ready(task);
+}
+
+static void ended(struct task *task, int status) {
+  if (status != LUA_OK) {
+    lua_resetthread(task->co);
+    lua_settop(task->co, 0);
+    lua_pushliteral(task->co, "the task ran out of memory");
+    finish(task, TASK_RAISED);
+    return;
+  }
+  task->reusable = true;
+  finish(task, task->raised ? TASK_RAISED : TASK_RETURNED);
+}
+
+void task_resume(struct task *task) {
+  struct worker *worker = task->worker;
+  size_t before = worker->allocator.used;
+  int arguments = task->arguments;
+  int results = 0;
+  task->arguments = 0;
+  task->state = TASK_RUNNING;
+  worker->scheduler.running = task;
+  budget_enter(task);
+  int status = lua_resume(task->co, worker->L, arguments, &results);
+  budget_leave(task);
+  worker->scheduler.running = NULL;
+  task->budget.memory_charge += (int64_t)worker->allocator.used - (int64_t)before;
+  if (status == LUA_YIELD) {
+    lua_pop(task->co, results);
+    suspended(task);
+  } else {
+    ended(task, status);
+  }
+}
+
+/* --- awaiting --- */
+
+struct task *task_current(lua_State *L) {
+  struct task *task = worker_of(L)->scheduler.running;
+  if (task == NULL || task->co != L)
+    luaL_error(L, "this waits, and cannot be called from a coroutine or a callback of Lua's own");
+  return task;
+}
+
+int task_await(lua_State *L, lua_KFunction continuation, lua_KContext context) {
+  struct task *task = task_current(L);
+  if (task->woken) {
+    task->woken = false;
+    return continuation(L, LUA_YIELD, context);
+  }
+  if (!lua_isyieldable(L))
+    return luaL_error(L, "this waits, and cannot be called inside table.sort, string.gsub, a "
+                         "metamethod of C, or while a module is loaded");
+  return lua_yieldk(L, 0, context, continuation);
+}
+
+void task_yield(lua_State *L) {
+  task_current(L)->woken = true;
+}
+
+void task_wake(void *argument) {
+  struct task *task = argument;
+  if (task->state == TASK_WAITING) {
+    task_make_ready(task);
+  } else if (task->state == TASK_RUNNING) {
+    task->woken = true;
+  }
+}
+
+enum task_state task_state(const struct task *task) {
+  return task->state;
+}
+enum task_outcome task_outcome(const struct task *task) {
+  return task->outcome;
+}
+lua_State *task_stack(const struct task *task) {
+  return task->co;
+}
+struct worker *task_worker(const struct task *task) {
+  return task->worker;
+}
+
+void task_on_end(struct task *task, wake_fn watcher, void *argument) {
+  task->watcher = watcher;
+  task->watcher_argument = argument;
+}

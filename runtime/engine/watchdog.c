@@ -1,0 +1,178 @@
+#include "engine/watchdog.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WATCHDOG_SIGNAL (SIGRTMIN + 3)
+#define IDLE_TICKS_BEFORE_SLEEP 20
+#define HOOK_MASK (LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT)
+
+struct watchdog {
+  pthread_t thread;
+  pthread_mutex_t mutex;
+  pthread_cond_t wake;
+  _Atomic bool asleep;
+  bool stop;
+  struct watchdog_cell *cells[WATCHDOG_WORKERS_MAX];
+};
+
+/* The handler has nothing but its thread to find its worker by. */
+static _Thread_local struct watchdog_cell *cell_of_thread;
+
+static void on_signal(int signal_number, siginfo_t *info, void *context) {
+  (void)signal_number;
+  (void)context;
+  struct watchdog_cell *cell = cell_of_thread;
+  if (cell == NULL) return;
+  lua_State *running = atomic_load_explicit(&cell->running, memory_order_relaxed);
+  uint32_t slice = atomic_load_explicit(&cell->slice, memory_order_relaxed);
+  if (running == NULL || (uint32_t)info->si_value.sival_int != slice) return;
+  lua_sethook(running, cell->hook, HOOK_MASK, 1);
+}
+
+static uint64_t cpu_time_ns(clockid_t cpu_clock) {
+  struct timespec time;
+  if (clock_gettime(cpu_clock, &time) != 0) return 0;
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static bool look_at(struct watchdog_cell *cell) {
+  uint32_t slice = atomic_load_explicit(&cell->slice, memory_order_acquire);
+  if (atomic_load_explicit(&cell->running, memory_order_acquire) == NULL) return false;
+  uint64_t cpu = cpu_time_ns(cell->cpu_clock);
+  if (slice != cell->seen_slice) {
+    cell->seen_slice = slice;
+    atomic_store_explicit(&cell->first_cpu_ns, cpu, memory_order_release);
+    return true;
+  }
+  uint64_t first = atomic_load_explicit(&cell->first_cpu_ns, memory_order_relaxed);
+  if (cpu - first < WATCHDOG_SLICE_NS) return true;
+  pthread_sigqueue(cell->thread, WATCHDOG_SIGNAL, (union sigval){.sival_int = (int)slice});
+  return true;
+}
+
+static bool look_at_all(struct watchdog *watchdog) {
+  bool any = false;
+  for (size_t i = 0; i < WATCHDOG_WORKERS_MAX; i++)
+    if (watchdog->cells[i] != NULL && look_at(watchdog->cells[i])) any = true;
+  return any;
+}
+
+static void wait_for(struct watchdog *watchdog, uint64_t nanoseconds) {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  uint64_t total = (uint64_t)until.tv_nsec + nanoseconds;
+  until.tv_sec += (time_t)(total / 1000000000u);
+  until.tv_nsec = (long)(total % 1000000000u);
+  pthread_cond_timedwait(&watchdog->wake, &watchdog->mutex, &until);
+}
+
+/* `asleep` is set before the last look, and a worker that enters looks at it after it has
+ * published itself: one of the two sees the other (both are sequentially consistent). */
+static void sleep_until_entered(struct watchdog *watchdog) {
+  atomic_store(&watchdog->asleep, true);
+  if (!watchdog->stop && !look_at_all(watchdog)) wait_for(watchdog, 1000000000u);
+  atomic_store(&watchdog->asleep, false);
+}
+
+static void *run(void *argument) {
+  struct watchdog *watchdog = argument;
+  unsigned idle_ticks = 0;
+  pthread_mutex_lock(&watchdog->mutex);
+  while (!watchdog->stop) {
+    idle_ticks = look_at_all(watchdog) ? 0 : idle_ticks + 1;
+    if (idle_ticks >= IDLE_TICKS_BEFORE_SLEEP) {
+      sleep_until_entered(watchdog);
+      idle_ticks = 0;
+    } else {
+      wait_for(watchdog, WATCHDOG_TICK_NS);
+    }
+  }
+  pthread_mutex_unlock(&watchdog->mutex);
+  return NULL;
+}
+
+static int install_handler(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = on_signal;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  return sigaction(WATCHDOG_SIGNAL, &action, NULL);
+}
+
+static int start_thread(struct watchdog *watchdog) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int status = pthread_create(&watchdog->thread, NULL, run, watchdog);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return status;
+}
+
+struct watchdog *watchdog_new(void) {
+  struct watchdog *watchdog = calloc(1, sizeof *watchdog);
+  if (watchdog == NULL) return NULL;
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_mutex_init(&watchdog->mutex, NULL);
+  pthread_cond_init(&watchdog->wake, &attributes);
+  pthread_condattr_destroy(&attributes);
+  if (install_handler() == 0 && start_thread(watchdog) == 0) return watchdog;
+  free(watchdog);
+  return NULL;
+}
+
+void watchdog_free(struct watchdog *watchdog) {
+  if (watchdog == NULL) return;
+  pthread_mutex_lock(&watchdog->mutex);
+  watchdog->stop = true;
+  pthread_cond_signal(&watchdog->wake);
+  pthread_mutex_unlock(&watchdog->mutex);
+  pthread_join(watchdog->thread, NULL);
+  pthread_cond_destroy(&watchdog->wake);
+  pthread_mutex_destroy(&watchdog->mutex);
+  free(watchdog);
+}
+
+int watchdog_register(struct watchdog *watchdog, struct watchdog_cell *cell, lua_Hook hook) {
+  *cell = (struct watchdog_cell){.hook = hook, .thread = pthread_self(), .watchdog = watchdog};
+  if (pthread_getcpuclockid(cell->thread, &cell->cpu_clock) != 0) return -1;
+  cell_of_thread = cell;
+  int status = -1;
+  pthread_mutex_lock(&watchdog->mutex);
+  for (size_t i = 0; i < WATCHDOG_WORKERS_MAX && status != 0; i++) {
+    if (watchdog->cells[i] != NULL) continue;
+    watchdog->cells[i] = cell;
+    status = 0;
+  }
+  pthread_mutex_unlock(&watchdog->mutex);
+  return status;
+}
+
+void watchdog_unregister(struct watchdog_cell *cell) {
+  struct watchdog *watchdog = cell->watchdog;
+  if (watchdog == NULL) return;
+  pthread_mutex_lock(&watchdog->mutex);
+  for (size_t i = 0; i < WATCHDOG_WORKERS_MAX; i++)
+    if (watchdog->cells[i] == cell) watchdog->cells[i] = NULL;
+  pthread_mutex_unlock(&watchdog->mutex);
+  cell_of_thread = NULL;
+  cell->watchdog = NULL;
+}
+
+void watchdog_enter(struct watchdog_cell *cell, lua_State *L) {
+  atomic_fetch_add_explicit(&cell->slice, 1, memory_order_relaxed);
+  atomic_store(&cell->running, L);
+  if (!atomic_load(&cell->watchdog->asleep)) return;
+  pthread_mutex_lock(&cell->watchdog->mutex);
+  pthread_cond_signal(&cell->watchdog->wake);
+  pthread_mutex_unlock(&cell->watchdog->mutex);
+}
+
+void watchdog_leave(struct watchdog_cell *cell) {
+  atomic_store_explicit(&cell->running, NULL, memory_order_release);
+}
