@@ -24,10 +24,17 @@ function counters.gauge(name, labels) end
 ---@param buckets? number[] upper bounds; default 1 ms … 60 s
 ---@return Histogram
 function counters.histogram(name, labels, buckets) end
---- Prometheus text of everything, sorted by name, each with HELP and TYPE where described.
+--- Prometheus text of everything, sorted by name, each with HELP and TYPE.
 ---@return string
 function counters.render() end
---- Help and type of a name.
-function counters.describe(name, type, help) end
+
+--- The help text of a name.
+---@param name string
+---@param help string
+function counters.describe(name, help) end
+
+--- Label sets that were refused a series of their own.
+---@return number
+function counters.dropped_series() end
 
 return counters

@@ -1,0 +1,9 @@
+/* tide.state.counters: see docs/api/counters.lua. */
+#ifndef TIDEGATE_BIND_COUNTERS_H
+#define TIDEGATE_BIND_COUNTERS_H
+
+struct lua_State;
+
+int luaopen_tide_state_counters(struct lua_State *L);
+
+#endif
