@@ -131,7 +131,11 @@ static int configure_writer(struct sqlite_connection *connection,
                                   "PRAGMA journal_size_limit = 67108864";
   int code = sqlite_connection_control(connection, first_sql, err);
   if (code == SQLITE_OK) code = enter_wal(connection, err);
-  if (code != SQLITE_OK || settings->page_limit == 0) return code;
+  if (code != SQLITE_OK) return code;
+  /* What a crashed process left in the log goes into the file, so that new commits do not
+   * stand behind frames of which nobody knows whether they reached the disk. */
+  sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+  if (settings->page_limit == 0) return code;
   char limit[64];
   sqlite3_snprintf(sizeof limit, limit, "PRAGMA max_page_count = %lld",
                    (long long)settings->page_limit);
@@ -152,6 +156,10 @@ int sqlite_connection_open_writer(struct sqlite_connection *connection,
 int sqlite_connection_open_reader(struct sqlite_connection *connection,
                                   const struct sqlite_settings *settings, struct err *err) {
   return open_database(connection, settings, SQLITE_OPEN_READONLY, err);
+}
+
+void sqlite_connection_leave_file(struct sqlite_connection *connection) {
+  sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 }
 
 void sqlite_connection_close(struct sqlite_connection *connection) {

@@ -41,6 +41,8 @@ int sqlite_connection_open_writer(struct sqlite_connection *connection,
 /* Opens it for reading only. -1 and "unavailable". */
 int sqlite_connection_open_reader(struct sqlite_connection *connection,
                                   const struct sqlite_settings *settings, struct err *err);
+/* The last close will not move the log into the file: for one that is damaged. */
+void sqlite_connection_leave_file(struct sqlite_connection *connection);
 /* Idempotent. */
 void sqlite_connection_close(struct sqlite_connection *connection);
 

@@ -41,6 +41,9 @@ struct sqlite_writer {
   struct store_queue requests;
   struct store_queue rows;
   struct store_queue flushes;
+  size_t request_bytes_busy; /* of the batch that is being written */
+  size_t row_bytes_busy;
+  size_t rows_busy;
   uint64_t requests_taken;   /* ever, and of them: */
   uint64_t requests_settled; /* answered */
   uint64_t rows_taken;
@@ -53,7 +56,9 @@ struct sqlite_writer {
   struct store_stats stats;
 
   /* The thread's own. */
-  struct sqlite_connection connection;
+  struct sqlite_connection slots[2]; /* one in use; two only while it is replaced */
+  struct sqlite_connection *connection;
+  bool broken; /* the connection must be replaced before it is used again */
   bool needs_tidying;
   struct err damage; /* code NULL: none found */
   struct tally tally;
@@ -98,10 +103,14 @@ static void take_batch(struct sqlite_writer *writer, struct store_queue *batch, 
   while (writer->requests.first != NULL && writer->requests.first->kind != STORE_MIGRATE &&
          batch->count < SQLITE_WRITER_BATCH)
     store_queue_push(batch, store_queue_pop(&writer->requests));
+  writer->request_bytes_busy = batch->bytes;
   if (!with_rows) return;
+  size_t requests = batch->count;
   size_t most = batch->count > 0 ? SQLITE_WRITER_BATCH : SQLITE_WRITER_BATCH_ROWS;
   while (writer->rows.first != NULL && batch->count < most)
     store_queue_push(batch, store_queue_pop(&writer->rows));
+  writer->rows_busy = batch->count - requests;
+  writer->row_bytes_busy = batch->bytes - writer->request_bytes_busy;
 }
 
 /* Waits for something to do. Under the lock. */
@@ -111,7 +120,9 @@ static enum work next_work(struct sqlite_writer *writer, struct store_queue *bat
     uint64_t now = now_ns();
     uint64_t rows_ns = rows_time(writer);
     answer_flushes(writer);
-    if (writer->stopping && now >= writer->stop_by_ns) return WORK_END;
+    /* Into a damaged file nothing will ever be written: no use waiting for the deadline. */
+    if (writer->stopping && (now >= writer->stop_by_ns || writer->damage.code != NULL))
+      return WORK_END;
     if (writer->requests.first != NULL && writer->requests.first->kind == STORE_MIGRATE) {
       store_queue_push(batch, store_queue_pop(&writer->requests));
       return WORK_MIGRATE;
@@ -128,23 +139,39 @@ static enum work next_work(struct sqlite_writer *writer, struct store_queue *bat
   }
 }
 
+/* The new connection is opened before the old one is closed: while one is open, the shared
+ * index of the log says where the last good commit ends, and what a failed sync left behind
+ * that is overwritten. The first connection to a log reads its end from the file instead: it
+ * would take those frames, which perhaps never reached the disk, for a commit, and a power cut
+ * would later cut off what was acknowledged after them. */
+static int replace_connection(struct sqlite_writer *writer, struct err *err) {
+  struct sqlite_connection *other = &writer->slots[writer->connection == &writer->slots[0] ? 1 : 0];
+  if (sqlite_connection_open_writer(other, &writer->settings, err) != 0) return -1;
+  sqlite_connection_close(writer->connection);
+  writer->connection = other;
+  writer->broken = false;
+  return 0;
+}
+
 /* Makes sure of a connection that may be written to. */
 static int ready_connection(struct sqlite_writer *writer, struct err *err) {
   if (writer->damage.code != NULL) {
     *err = writer->damage;
     return -1;
   }
-  if (writer->connection.db != NULL) return 0;
-  return sqlite_connection_open_writer(&writer->connection, &writer->settings, err);
+  return writer->broken ? replace_connection(writer, err) : 0;
 }
 
 static bool run_batch(struct sqlite_writer *writer, const struct store_queue *batch,
                       struct err *err) {
   if (ready_connection(writer, err) != 0) return false;
-  enum sqlite_batch_outcome outcome = sqlite_batch_run(&writer->connection, batch->first, err);
+  enum sqlite_batch_outcome outcome = sqlite_batch_run(writer->connection, batch->first, err);
   if (outcome == SQLITE_BATCH_COMMITTED) return true;
-  if (outcome == SQLITE_BATCH_DAMAGED) writer->damage = *err;
-  if (outcome != SQLITE_BATCH_REFUSED) sqlite_connection_close(&writer->connection);
+  writer->broken = outcome != SQLITE_BATCH_REFUSED;
+  if (outcome == SQLITE_BATCH_DAMAGED) {
+    writer->damage = *err;
+    sqlite_connection_leave_file(writer->connection);
+  }
   return false;
 }
 
@@ -206,8 +233,9 @@ static void work_batch(struct sqlite_writer *writer, struct store_queue *batch) 
 static void work_migrate(struct sqlite_writer *writer, struct store_queue *batch) {
   struct store_request *request = store_queue_pop(batch);
   if (ready_connection(writer, &request->err) == 0) {
-    sqlite_migration_run(&writer->connection, request);
+    sqlite_migration_run(writer->connection, request);
     writer->needs_tidying = true;
+    writer->broken = request->err.code != NULL;
   }
   settle_request(&writer->tally, request);
 }
@@ -229,6 +257,9 @@ static void add_tally(struct sqlite_writer *writer) {
   if (tally->failed_commits > 0) writer->rows_retry_ns = now_ns() + SQLITE_WRITER_RETRY_MS * MS_NS;
   store_queue_append(&tally->again, &writer->rows);
   writer->rows = tally->again;
+  writer->request_bytes_busy = 0;
+  writer->row_bytes_busy = 0;
+  writer->rows_busy = 0;
   /* Not the whole struct: the message is long. */
   memset(tally, 0, offsetof(struct tally, err));
   tally->err.code = NULL;
@@ -243,10 +274,10 @@ static int read_count(void *context, int count, char **values, char **names) {
 /* With nothing else to do: some freed pages go back to the system, and the log into the
  * file, so that the next burst finds it empty. A failure shows at the next write. */
 static void work_tidy(struct sqlite_writer *writer) {
-  struct sqlite_connection *connection = &writer->connection;
+  struct sqlite_connection *connection = writer->connection;
   long free_pages = 0;
   writer->needs_tidying = false;
-  if (connection->db == NULL || writer->damage.code != NULL) return;
+  if (writer->broken || writer->damage.code != NULL) return;
   connection->own = true;
   sqlite3_exec(connection->db, "PRAGMA freelist_count", read_count, &free_pages, NULL);
   connection->own = false;
@@ -288,7 +319,7 @@ static void *writer_main(void *argument) {
   }
   refuse_rest(writer);
   pthread_mutex_unlock(&writer->lock);
-  sqlite_connection_close(&writer->connection);
+  sqlite_connection_close(writer->connection);
   pthread_mutex_lock(&writer->lock);
   writer->ended = true;
   pthread_cond_signal(&writer->ends);
@@ -305,7 +336,7 @@ static void init_condition(pthread_cond_t *condition) {
 }
 
 static void writer_free(struct sqlite_writer *writer) {
-  sqlite_connection_close(&writer->connection);
+  sqlite_connection_close(writer->connection);
   pthread_cond_destroy(&writer->ends);
   pthread_cond_destroy(&writer->wakes);
   pthread_mutex_destroy(&writer->lock);
@@ -325,10 +356,11 @@ struct sqlite_writer *sqlite_writer_start(const struct sqlite_settings *settings
   writer->settings = *settings;
   writer->settings.path = writer->path = path;
   writer->settings.stop = &writer->stop_now;
+  writer->connection = &writer->slots[0];
   pthread_mutex_init(&writer->lock, NULL);
   init_condition(&writer->wakes);
   init_condition(&writer->ends);
-  if (sqlite_connection_open_writer(&writer->connection, &writer->settings, err) == 0) {
+  if (sqlite_connection_open_writer(writer->connection, &writer->settings, err) == 0) {
     int status = pthread_create(&writer->thread, NULL, writer_main, writer);
     if (status == 0) return writer;
     err_set(err, "unavailable", "store: cannot start a thread: %s", strerror(status));
@@ -338,7 +370,7 @@ struct sqlite_writer *sqlite_writer_start(const struct sqlite_settings *settings
 }
 
 static int take_row(struct sqlite_writer *writer, struct store_request *row, struct err *err) {
-  if (writer->rows.bytes + row->size > SQLITE_WRITER_BYTES_MAX) {
+  if (writer->rows.bytes + writer->row_bytes_busy + row->size > SQLITE_WRITER_BYTES_MAX) {
     writer->stats.dropped_rows++;
     return err_set(err, "overloaded", "the store's queue of rows is full; the row was dropped");
   }
@@ -361,7 +393,8 @@ static void take_flush(struct sqlite_writer *writer, struct store_request *flush
 static int take_request(struct sqlite_writer *writer, struct store_request *request,
                         struct err *err) {
   if (writer->requests.count + writer->flushes.count >= SQLITE_WRITER_REQUESTS_MAX ||
-      writer->requests.bytes + request->size > SQLITE_WRITER_BYTES_MAX) {
+      writer->requests.bytes + writer->request_bytes_busy + request->size >
+          SQLITE_WRITER_BYTES_MAX) {
     writer->stats.refused_requests++;
     return err_set(err, "overloaded", "too many requests wait for the store");
   }
@@ -392,8 +425,8 @@ int sqlite_writer_submit(struct sqlite_writer *writer, struct store_request *req
 void sqlite_writer_read_stats(struct sqlite_writer *writer, struct store_stats *stats) {
   pthread_mutex_lock(&writer->lock);
   *stats = writer->stats;
-  stats->queued_bytes = writer->rows.bytes;
-  stats->queued_rows = writer->rows.count;
+  stats->queued_bytes = writer->rows.bytes + writer->row_bytes_busy;
+  stats->queued_rows = writer->rows.count + writer->rows_busy;
   stats->waiting_requests = writer->requests.count + writer->flushes.count;
   pthread_mutex_unlock(&writer->lock);
 }
