@@ -36,7 +36,7 @@ function json.is_array(value) end
 
 --- Decodes one document, without anything after it but white space.
 ---@param text string
----@param options? { null?: "absent" } with `null = "absent"` null members of objects are left out (nulls in arrays stay `json.null`)
+---@param options? { null?: "absent" } "absent": null members of objects are left out, nulls in arrays not
 ---@return any|nil value, string? message "invalid JSON: … at byte N", counted from 1
 ---@return string? code "invalid_json"; "out_of_memory" when the Lua stack is full
 function json.decode(text, options) end

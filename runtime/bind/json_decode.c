@@ -6,6 +6,7 @@
 
 #include "base/number.h"
 #include "base/utf8.h"
+#include "bind/json_keys.h"
 #include "bind/json_scan.h"
 #include "bind/json_value.h"
 
@@ -26,6 +27,8 @@ struct decoder {
   int limit; /* slots that may be used, STACK_SPARE not counted */
   int depth;
   int mark; /* stack index of the array mark */
+  int key_table;
+  struct json_keys *keys;
   bool null_absent;
   struct json_scratch *scratch;
   struct err *err;
@@ -197,7 +200,7 @@ static int decode_escaped(struct decoder *decoder, const unsigned char *at) {
   return 0;
 }
 
-static int decode_string(struct decoder *decoder) {
+static inline int decode_string(struct decoder *decoder, bool is_key) {
   const unsigned char *from = ++decoder->at;
   const unsigned char *at = scan_text(from, decoder->end);
   if (at == decoder->end || *at != '"') {
@@ -206,7 +209,13 @@ static int decode_string(struct decoder *decoder) {
   }
   decoder->at = at + 1;
   if (take_slot(decoder) != 0) return -1;
-  lua_pushlstring(decoder->L, (const char *)from, (size_t)(at - from));
+  const char *text = (const char *)from;
+  size_t length = (size_t)(at - from);
+  if (is_key) {
+    json_keys_push(decoder->L, decoder->keys, decoder->key_table, text, length);
+  } else {
+    lua_pushlstring(decoder->L, text, length);
+  }
   return 0;
 }
 
@@ -334,7 +343,7 @@ static void object_store(struct decoder *decoder, struct container *container) {
 static int decode_member(struct decoder *decoder) {
   skip_space(decoder);
   if (!next_is(decoder, '"')) return fail(decoder, "expected a key in double quotes");
-  if (decode_string(decoder) != 0) return -1;
+  if (decode_string(decoder, true) != 0) return -1;
   skip_space(decoder);
   if (!next_is(decoder, ':')) return fail(decoder, "expected ':'");
   decoder->at++;
@@ -370,7 +379,7 @@ static int decode_value(struct decoder *decoder) {
   if (decoder->at >= decoder->end) return fail(decoder, "expected a value");
   switch (*decoder->at) {
     case '"':
-      return decode_string(decoder);
+      return decode_string(decoder, false);
     case '{':
       return decode_object(decoder);
     case '[':
@@ -414,24 +423,24 @@ int json_decode_push(lua_State *L, const char *text, size_t length, bool null_ab
                      struct err *err) {
   int base = lua_gettop(L);
   json_push_mark(L);
+  struct json_keys *keys = json_keys_open(L);
   const unsigned char *start = (const unsigned char *)text;
   struct decoder decoder = {
       .L = L,
       .at = start,
       .start = start,
       .end = start + length,
-      .top = base + 1,
-      .limit = base + 1,
+      .top = base + 2,
+      .limit = base + 2,
       .mark = base + 1,
+      .key_table = base + 2,
+      .keys = keys,
       .null_absent = null_absent,
       .err = err,
   };
   int result = decode_document(&decoder);
   if (decoder.scratch) json_scratch_trim(decoder.scratch);
-  if (result != 0) {
-    lua_settop(L, base);
-    return -1;
-  }
-  lua_replace(L, decoder.mark);
-  return 0;
+  if (result == 0) lua_replace(L, base + 1);
+  lua_settop(L, result == 0 ? base + 1 : base);
+  return result;
 }

@@ -13,7 +13,7 @@
 
 /* Pushes the value of the one document in `text`, which need not end in a NUL and must stay
  * as it is meanwhile (keep it on the stack when it is Lua's). `null_absent` leaves out the
- * members of objects that are null. Needs two free stack slots of its caller.
+ * members of objects that are null. Needs five free stack slots of its caller.
  * On failure pushes nothing, returns -1 and says what is wrong "at byte N", counted from 1
  * (code "invalid_json"; "out_of_memory" when the Lua stack cannot grow). Raises only for
  * memory. */

@@ -17,7 +17,7 @@ struct json_encode_options {
 };
 
 /* Pushes the text of the value at `index` as a string. `options` may be NULL. Consults no
- * metamethods, runs no Lua code. Needs three free stack slots of its caller.
+ * metamethods, runs no Lua code. Needs five free stack slots of its caller.
  * On failure pushes nothing, returns -1 and names the path of the value that has no form
  * (code "not_encodable"; "out_of_memory" when the text or the stack cannot grow). Raises only
  * for memory, holding nothing then. */
