@@ -1,0 +1,178 @@
+-- One call of an operation, through the policies that were bound when its generation was
+-- built. Policies are `wrap(next, operation) -> function(call)`, which returns the
+-- operation's data, or nil and an error table.
+
+local time = require "tide.time"
+local uuid = require "tide.uuid"
+local errors = require "tide.errors"
+local client = require "tide.upstream.client"
+local retry = require "tide.policy.retry"
+
+local M = {}
+
+-- Outermost first. One that is added later finds its place here and nowhere else.
+local POLICIES = {
+  require "tide.policy.record",
+  require "tide.policy.admit",
+  require "tide.policy.deadline",
+  retry,
+  require "tide.policy.mock",
+  require "tide.policy.run",
+}
+
+-- Seconds after which asking a disabled or broken integration again makes sense.
+local RETRY_AFTER_SECONDS = 30
+
+-- A call is closed when its task is cancelled in the middle of it, so that it is recorded
+-- all the same (policy/record.lua sets `on_close`).
+local CALL = {
+  __close = function(call)
+    local on_close = call.on_close
+    if on_close then
+      on_close(call)
+    end
+  end,
+}
+
+
+local function bind_operation(operation)
+  local handle
+  for index = #POLICIES, 1, -1 do
+    handle = POLICIES[index].wrap(handle, operation)
+  end
+  operation.handle = handle
+end
+
+
+-- Binds the policies of every operation of a generation that has just been built.
+function M.bind(generation)
+  for _, integration in pairs(generation.integrations) do
+    if integration.provider then
+      client.of(integration)
+      for _, operation in pairs(integration.operations) do
+        bind_operation(operation)
+      end
+    end
+  end
+  return generation
+end
+
+
+local function not_loaded(integration)
+  local cause = integration.error
+  local where = cause and cause.file and string.format("%s:%d: ", cause.file, cause.line or 0) or ""
+  return errors.new("not_loaded", string.format("%s did not load: %s%s", integration.name, where,
+    cause and cause.message or "unknown cause"), {
+    integration = integration.name,
+    retry_after = RETRY_AFTER_SECONDS,
+  })
+end
+
+
+local function find(generation, integration_name, operation_name)
+  local integration = generation.integrations[integration_name]
+  if integration == nil then
+    return nil, errors.new("no_such_operation", string.format("there is no integration %q", integration_name))
+  end
+  if not integration.provider then
+    return nil, not_loaded(integration)
+  end
+  local operation = integration.operations[operation_name]
+  if operation == nil then
+    return nil, errors.new("no_such_operation", string.format("%s has no operation %q", integration_name,
+      operation_name), { integration = integration_name })
+  end
+  return operation
+end
+
+
+-- The instant by which the call has ended: its own total, what its caller allows, and
+-- never later than the call or job around it.
+local function deadline_of(settings, options, started)
+  local deadline = started + settings.total_timeout_seconds
+  if options.timeout_ms then
+    deadline = math.min(deadline, started + options.timeout_ms / 1000)
+  end
+  if options.deadline then
+    deadline = math.min(deadline, options.deadline)
+  end
+  return deadline
+end
+
+
+local function new_call(generation, operation, input, options)
+  local integration = operation.integration
+  local parent = options.parent
+  local started = time.monotonic()
+  return setmetatable({
+    generation = generation,
+    integration = integration,
+    operation = operation,
+    label = integration.name .. "." .. operation.name,
+    settings = integration.values,
+    input = input,
+    parent = parent,
+    depth = parent and parent.depth + 1 or 1,
+    trace_id = options.trace_id or uuid.v7():gsub("-", ""),
+    caller = options.caller,
+    user_id = options.user_id,
+    idempotency_key = options.idempotency_key,
+    mock = integration.values.is_mock_mode or options.mock or false,
+    debug = options.debug,
+    no_cache = options.no_cache,
+    started = started,
+    deadline = deadline_of(integration.values, options, started),
+    attempts = {},          -- one table an attempt, see policy/retry.lua
+    effects = 0,            -- requests sent so far that may have changed something
+    scripts_running = 0,
+    circuit_breaker_state = "closed",
+    run = M.run,            -- for ctx.call
+  }, CALL)
+end
+
+
+local function meta_of(call)
+  return {
+    integration = call.integration.name,
+    operation = call.operation.name,
+    trace_id = call.trace_id,
+    duration_ms = call.duration_ms,
+    attempts = #call.attempts,
+    from_cache = false,
+    age_seconds = 0,
+    stale = false,
+    fallback = false,
+    mock = call.mock,
+    circuit_breaker_state = call.circuit_breaker_state,
+    trace = call.debug and call.trace or nil,
+  }
+end
+
+
+local function finish(call, data, err)
+  if err then
+    err.attempts = #call.attempts
+    err.repeatable = retry.may_run_again(call)
+    return nil, err, call
+  end
+  return { data = data, json = call.json, meta = meta_of(call) }, nil, call
+end
+
+
+-- Calls an operation. `{ data, json, meta }` (`json` is `data` encoded), or nil and the
+-- error table. `options`: trace_id, span_id, caller (the token's name), user_id,
+-- timeout_ms, deadline (monotonic), idempotency_key, mock, debug, no_cache, parent (the
+-- call whose script made this one). The third result is the call itself, nil when the
+-- operation is not known.
+function M.run(generation, integration_name, operation_name, input, options)
+  local operation, err = find(generation, integration_name, operation_name)
+  if not operation then
+    err.trace_id = options and options.trace_id
+    return nil, err
+  end
+  local call <close> = new_call(generation, operation, input, options or {})
+  return finish(call, operation.handle(call))
+end
+
+
+return M

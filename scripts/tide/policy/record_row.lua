@@ -1,0 +1,222 @@
+-- What a call looks like as a row of integration_call_logs: everything that applies,
+-- nothing that redaction takes out.
+
+local http = require "tide.http"
+local json = require "tide.json"
+local text = require "tide.text"
+local time = require "tide.time"
+local redact = require "tide.redact"
+
+local M = {}
+
+-- Larger bodies are not taken apart for the log; what is cut is still redacted by value.
+local PARSED_BYTES_MAX = 262144
+
+local COLUMNS = {
+  "id", "created_at", "integration_name", "integration_type", "request_method", "request_url", "request_headers",
+  "request_body", "response_status", "response_headers", "response_body", "duration_ms", "is_success",
+  "error_message", "error_type", "user_id", "trace_id", "retry_count", "is_from_cache", "circuit_breaker_state",
+  "operation", "caller", "is_mock", "is_stale", "is_fallback", "provider_version", "attempts",
+}
+
+
+local function insert_statement()
+  local places = {}
+  for index = 1, #COLUMNS do
+    places[index] = "$" .. index
+  end
+  return string.format("INSERT INTO integration_call_logs (%s) VALUES (%s)", table.concat(COLUMNS, ", "),
+    table.concat(places, ", "))
+end
+
+M.COLUMNS = COLUMNS
+M.INSERT = insert_statement()
+
+
+function M.parameters(row)
+  local values = {}
+  for index, name in ipairs(COLUMNS) do
+    values[index] = row[name]
+  end
+  return table.unpack(values, 1, #COLUMNS)
+end
+
+
+local function header(list, name)
+  for _, pair in ipairs(list or {}) do
+    if pair[1]:lower() == name then
+      return pair[2]
+    end
+  end
+end
+
+
+local function headers_json(list, fields)
+  if list == nil then
+    return nil
+  end
+  local object = {}
+  for _, pair in ipairs(redact.headers(list, fields)) do
+    local name = pair[1]:lower()
+    object[name] = object[name] and object[name] .. ", " .. pair[2] or pair[2]
+  end
+  return json.encode(object)
+end
+
+
+-- JSON text of at most `limit` bytes of content; what is longer becomes a JSON string.
+local function fit(encoded, limit)
+  if #encoded <= limit then
+    return encoded
+  end
+  return json.encode(text.truncate(encoded, limit))
+end
+
+
+local function text_json(body, limit)
+  if not text.is_utf8(body) then
+    return json.encode(string.format("[%d bytes]", #body))
+  end
+  -- Cut late enough for a value that lies across the end to be recognised.
+  local clean = redact.text(text.truncate(body, limit + 4096))
+  return json.encode(text.truncate(clean, limit))
+end
+
+
+local function value_json(value, fields, limit)
+  local encoded = json.encode(redact.value(value, fields))
+  return encoded and fit(encoded, limit)
+end
+
+
+-- A body as JSON: taken apart where it is JSON or a form, so that fields are redacted by
+-- name; else as text.
+local function body_json(body, content_type, fields, limit)
+  if body == nil or body == "" then
+    return nil
+  end
+  content_type = content_type or ""
+  if #body <= PARSED_BYTES_MAX then
+    local value
+    if content_type:find("x-www-form-urlencoded", 1, true) then
+      value = http.decode_query(body)
+    else
+      value = json.decode(body)
+    end
+    if value ~= nil then
+      return value_json(value, fields, limit)
+    end
+  end
+  return text_json(body, limit)
+end
+
+
+local function add_exchange(row, call)
+  local exchange = call.exchange
+  if exchange == nil then
+    return
+  end
+  local values = call.settings
+  local fields = values.redact_fields
+  row.request_method = exchange.method
+  row.request_url = redact.url(exchange.url, fields)
+  row.request_headers = headers_json(exchange.headers, fields)
+  row.response_status = exchange.status
+  row.response_headers = headers_json(exchange.response_headers, fields)
+  if not values.log_bodies then
+    return
+  end
+  local limit = values.log_body_bytes
+  if exchange.method == "MOCK" then
+    row.request_body = value_json(exchange.request_value, fields, limit)
+    row.response_body = exchange.response_value ~= nil and value_json(exchange.response_value, fields, limit) or nil
+    return
+  end
+  row.request_body = body_json(exchange.body, header(exchange.headers, "content-type"), fields, limit)
+  row.response_body = body_json(exchange.response_body, header(exchange.response_headers, "content-type"), fields,
+    limit)
+end
+
+
+local function milliseconds(from, to)
+  return from and to and math.floor((to - from) * 1e6 + 0.5) / 1000 or nil
+end
+
+
+local function error_summary(err)
+  return err and { code = err.code, message = redact.text(err.message) } or nil
+end
+
+
+local function request_summary(request, fields)
+  return {
+    method = request.method,
+    url = redact.url(request.url, fields),
+    purpose = request.purpose,
+    started_at = time.format(request.started_at),
+    duration_ms = milliseconds(request.started, request.ended),
+    status = request.status,
+    timings = request.timings,
+    reused = request.reused,
+    error = request.error,
+  }
+end
+
+
+-- The story of a call: per attempt its start, the wait before it, its requests, its error;
+-- or the policy that refused it.
+function M.attempts(call, err)
+  local fields = call.settings.redact_fields
+  local list = json.array()
+  for index, attempt in ipairs(call.attempts) do
+    local requests = json.array()
+    for position, request in ipairs(attempt.requests) do
+      requests[position] = request_summary(request, fields)
+    end
+    list[index] = {
+      attempt = attempt.number,
+      started_at = time.format(attempt.started_at),
+      waited_ms = math.floor(attempt.waited * 1000 + 0.5),
+      duration_ms = milliseconds(attempt.started, attempt.ended),
+      requests = requests,
+      error = error_summary(attempt.error),
+    }
+  end
+  if #list == 0 and err then
+    list[1] = { policy = err.policy, error = error_summary(err) }
+  end
+  return list
+end
+
+
+-- The row, by column. JSON columns are text; `nil` is NULL.
+function M.build(call, _, err, id, now)
+  local integration = call.integration
+  local row = {
+    id = id,
+    created_at = time.format(now),
+    integration_name = integration.name,
+    integration_type = integration.type,
+    operation = call.operation.name,
+    duration_ms = call.duration_ms,
+    is_success = err == nil,
+    error_type = err and err.code,
+    error_message = err and redact.text(err.message),
+    user_id = call.user_id,
+    caller = call.caller,
+    trace_id = call.trace_id,
+    retry_count = math.max(0, #call.attempts - 1),
+    is_from_cache = false,
+    is_stale = false,
+    is_fallback = false,
+    is_mock = call.mock,
+    circuit_breaker_state = call.circuit_breaker_state,
+    provider_version = integration.version,
+    attempts = json.encode(M.attempts(call, err)),
+  }
+  add_exchange(row, call)
+  return row
+end
+
+
+return M

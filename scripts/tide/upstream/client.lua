@@ -1,0 +1,58 @@
+-- What the requests of one integration share: its base_url, the hosts that it may reach,
+-- its credentials. Bound once per set of values.
+
+local http = require "tide.http"
+local errors = require "tide.errors"
+local auth = require "tide.auth"
+
+local M = {}
+
+
+local function bind_base(base_url)
+  local text = type(base_url) == "table" and base_url[1] or base_url
+  if text == nil then
+    return nil
+  end
+  local parsed = http.parse_url(text)
+  if parsed == nil then
+    return nil
+  end
+  local url, query = text:match("^([^?#]*)%??([^#]*)")
+  return { url = url:gsub("/+$", ""), query = query ~= "" and query or nil, origin = parsed.origin, host = parsed.host }
+end
+
+
+local function bind(integration)
+  local base = bind_base(integration.values.base_url)
+  local hosts = { base and base.host }
+  for _, host in ipairs(integration.provider.hosts) do
+    hosts[#hosts + 1] = host
+  end
+  return {
+    values = integration.values,
+    base = base,
+    hosts = hosts,
+    auth = integration.provider.auth and auth.bind(integration, integration.provider.auth),
+    classify = integration.provider.classify,
+  }
+end
+
+
+-- The client of an integration, made anew when its values are others.
+function M.of(integration)
+  local client = integration.client
+  if client == nil or client.values ~= integration.values then
+    client = bind(integration)
+    integration.client = client
+  end
+  return client
+end
+
+
+function M.missing_base_url(integration)
+  return errors.new("not_configured", string.format("%s has no base_url: set it in config.lua or TIDEGATE_%s_BASE_URL",
+    integration.name, integration.name:upper()))
+end
+
+
+return M
