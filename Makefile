@@ -47,7 +47,7 @@ bench: packages-bench
 	@bench/run
 
 docs: build
-	@tools/generate-docs
+	@$(BUILD)/tidegate run tools/generate_docs.lua
 
 install: packages-run
 	@$(call cmake_build,build-install,-DEMBED=ON -DSPECS=OFF -DCMAKE_INSTALL_PREFIX=$(PREFIX))

@@ -1,0 +1,11 @@
+std = "lua54"
+max_line_length = 120
+codes = true
+exclude_files = { "build*", "**/node_modules", "docs/api" }
+
+-- Providers see the sandbox's globals, all of which are in lua54; specs have busted's besides.
+files["spec"] = { std = "+busted" }
+-- A wrk script sets the globals that wrk calls.
+files["bench/load.lua"] = { globals = { "wrk", "done" } }
+-- Runs in nginx-lua and in tidegate.
+files["bench/json_decode.lua"] = { std = "min" }

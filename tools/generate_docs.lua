@@ -1,0 +1,18 @@
+-- Writes the pages that are generated: tidegate run tools/generate_docs.lua
+-- With `check`, compares instead and fails when one is not up to date.
+
+local configuration = require "tide.docs_configuration"
+local host = require "tide.host"
+
+local PAGES = { ["docs/configuration.md"] = configuration.render }
+local MODE = 420                       -- 0644
+
+local checking = (...) == "check"
+for path, render in pairs(PAGES) do
+  local text = render()
+  if not checking then
+    assert(host.write_file(path, text, MODE))
+  elseif host.read_file(path) ~= text then
+    error(path .. " is not what its generator writes: run `make docs`", 0)
+  end
+end
