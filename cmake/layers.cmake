@@ -31,4 +31,4 @@ add_layer(io tidegate_base PkgConfig::UV PkgConfig::CURL PkgConfig::CARES PkgCon
 add_layer(engine tidegate_base PkgConfig::UV PkgConfig::LUA)
 add_layer(bind tidegate_state tidegate_io tidegate_engine tidegate_base PkgConfig::UV
                PkgConfig::LUA PkgConfig::SQLITE PkgConfig::OPENSSL PkgConfig::PCRE2
-               PkgConfig::UTF8PROC tidegate_assets)
+               PkgConfig::UTF8PROC)
