@@ -16,8 +16,8 @@ function task.spawn(fn, ...) end
 ---@return Task
 function task.detach(fn, ...) end
 
---- Waits for the end. `true, results...` or `false, error` (`error` is what was
---- raised; "cancelled" in the field `code` of the error table if it was cancelled).
+--- Waits for the end. `true, results...`, or `false, error, kind`: error is what was raised,
+--- kind nil, "script_timeout", "out_of_memory" or "cancelled".
 ---@return boolean ok, any ...
 function Task:join() end
 
@@ -34,6 +34,17 @@ function task.sleep(seconds) end
 
 --- Lets every other ready task run first.
 function task.yield() end
+
+--- The running task.
+---@return Task
+function task.current() end
+
+--- Suspends the task until another calls `unpark` with it. May return early: look again at
+--- what you wait for, in a loop.
+function task.park() end
+
+---@param waiting Task
+function task.unpark(waiting) end
 
 --- Runs `fn(...)` as a child, at most `seconds`. `true, results...`; `false, error` when it
 --- raised; `nil, "timeout"` when the time was up and the child was cancelled.

@@ -77,7 +77,7 @@ void budget_note_refusal(struct task *task) {
 static int raise_stop(lua_State *L, const struct task *task) {
   const struct budget *budget = &task->budget;
   const char *label = budget->label[0] != '\0' ? budget->label : "the script";
-  lua_sethook(L, budget_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  lua_sethook(L, budget_hook, LUA_MASKCOUNT, 1);
   if (budget->stop == BUDGET_MEMORY)
     return luaL_error(L, "%s went past the memory limit and was stopped", label);
   return luaL_error(L, "%s used more than %I ms of CPU between two waits and was stopped", label,

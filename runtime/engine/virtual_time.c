@@ -32,7 +32,9 @@ static void finish(struct worker *worker) {
   time.wake(time.argument);
 }
 
-bool worker_is_advancing(const struct worker *worker) { return worker->virtual_time.moving; }
+bool worker_is_advancing(const struct worker *worker) {
+  return worker->virtual_time.moving;
+}
 
 void worker_advance_cancel(struct worker *worker) {
   struct virtual_time *time = &worker->virtual_time;

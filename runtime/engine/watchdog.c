@@ -7,7 +7,6 @@
 
 #define WATCHDOG_SIGNAL (SIGRTMIN + 3)
 #define IDLE_TICKS_BEFORE_SLEEP 20
-#define HOOK_MASK (LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT)
 
 struct watchdog {
   pthread_t thread;
@@ -29,7 +28,8 @@ static void on_signal(int signal_number, siginfo_t *info, void *context) {
   lua_State *running = atomic_load_explicit(&cell->running, memory_order_relaxed);
   uint32_t slice = atomic_load_explicit(&cell->slice, memory_order_relaxed);
   if (running == NULL || (uint32_t)info->si_value.sival_int != slice) return;
-  lua_sethook(running, cell->hook, HOOK_MASK, 1);
+  /* Counting alone: only there may a hook yield, and C functions are left in peace. */
+  lua_sethook(running, cell->hook, LUA_MASKCOUNT, 1);
 }
 
 static uint64_t cpu_time_ns(clockid_t cpu_clock) {

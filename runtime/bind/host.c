@@ -1,0 +1,311 @@
+#include "bind/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "bind/host_files.h"
+#include "bind/host_workers.h"
+#include "bind/operation.h"
+#include "bind/shared.h"
+#include "bind/task.h"
+#include "engine/app.h"
+#include "engine/task.h"
+#include "engine/worker.h"
+#include "io/address.h"
+#include "io/listener.h"
+#include "state/publication.h"
+
+#define RESERVED_MAX 32
+#define RESERVED_KEY "tidegate.reserved"
+#define PUBLICATION_BYTES_MAX (64 * 1024 * 1024)
+
+#ifndef TIDEGATE_VERSION
+#define TIDEGATE_VERSION "0.1.0"
+#endif
+
+/* --- the lock --- */
+
+static void read_owner(int descriptor, char *text, size_t size) {
+  ssize_t count = pread(descriptor, text, size - 1, 0);
+  text[count > 0 ? count : 0] = '\0';
+  text[strcspn(text, "\n")] = '\0';
+}
+
+/* The descriptor stays open to the end of the process: that is what holds the lock. */
+static int l_lock(lua_State *L) {
+  struct err err;
+  char owner[32];
+  const char *path = luaL_checkstring(L, 1);
+  int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (descriptor < 0) {
+    err_set(&err, "io", "cannot open the lock file %s: %s", path, strerror(errno));
+    return bind_fail(L, &err);
+  }
+  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    read_owner(descriptor, owner, sizeof owner);
+    close(descriptor);
+    err_set(&err, "locked", "%s is held by another tidegate, pid %s", path, owner);
+    return bind_fail(L, &err);
+  }
+  int length = snprintf(owner, sizeof owner, "%d\n", (int)getpid());
+  if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, owner, (size_t)length, 0) != length) {
+    close(descriptor);
+    err_set(&err, "io", "cannot write the lock file %s: %s", path, strerror(errno));
+    return bind_fail(L, &err);
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* --- reserving addresses --- */
+
+/* First bound alone, to see that the port is free and to learn its number, then again with
+ * SO_REUSEPORT, so that it stays ours until the workers listen there. */
+static int reserve_one(const char *text, char *bound, size_t size, struct err *err) {
+  struct address address;
+  if (address_parse(&address, text, err) != 0) return -1;
+  if (address.kind == ADDRESS_UNIX) {
+    address_format(&address, bound, size);
+    return -2;
+  }
+  int descriptor = listener_bind(&address, false, err);
+  if (descriptor < 0) return -1;
+  socklen_t length = sizeof address.socket;
+  getsockname(descriptor, &address.socket.any, &length);
+  close(descriptor);
+  address_format(&address, bound, size);
+  return listener_bind(&address, true, err);
+}
+
+static int l_reserve(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_Integer count = luaL_len(L, 1);
+  luaL_argcheck(L, count >= 1 && count <= RESERVED_MAX, 1, "1 to 32 addresses");
+  lua_settop(L, 1);
+  lua_newtable(L);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, RESERVED_KEY);
+  for (lua_Integer i = 1; i <= count; i++) {
+    struct err err;
+    char bound[ADDRESS_TEXT_MAX];
+    lua_geti(L, 1, i);
+    int descriptor = reserve_one(luaL_checkstring(L, -1), bound, sizeof bound, &err);
+    if (descriptor == -1) return bind_fail(L, &err);
+    lua_pop(L, 1);
+    lua_pushinteger(L, descriptor);
+    lua_seti(L, 3, luaL_len(L, 3) + 1);
+    lua_pushstring(L, bound);
+    lua_seti(L, 2, i);
+  }
+  lua_pushvalue(L, 2);
+  return 1;
+}
+
+/* The workers listen: the reservations are no longer needed. */
+static int l_release(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, RESERVED_KEY);
+  lua_Integer count = luaL_len(L, -1);
+  for (lua_Integer i = 1; i <= count; i++) {
+    lua_geti(L, -1, i);
+    int descriptor = (int)lua_tointeger(L, -1);
+    if (descriptor >= 0) close(descriptor);
+    lua_pop(L, 1);
+    lua_pushnil(L);
+    lua_seti(L, -2, i);
+  }
+  return 0;
+}
+
+/* --- publications --- */
+
+static int l_publish(lua_State *L) {
+  size_t length;
+  const char *name = luaL_checkstring(L, 1);
+  const char *bytes = luaL_checklstring(L, 2, &length);
+  luaL_argcheck(L, length <= PUBLICATION_BYTES_MAX, 2, "more than 64 MB");
+  uint64_t version = publication_put(shared_of(L)->publications, name, bytes, length);
+  if (version == 0) return luaL_error(L, "no memory or no room to publish '%s'", name);
+  lua_pushinteger(L, (lua_Integer)version);
+  return 1;
+}
+
+static int l_published(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  struct operation *operation = operation_open(L, publication_release_pointer);
+  struct publication *publication = publication_get(shared_of(L)->publications, name);
+  if (publication == NULL) return 0;
+  operation_hold(L, operation, publication);
+  lua_pushlstring(L, publication_bytes(publication), publication_length(publication));
+  lua_pushinteger(L, (lua_Integer)publication_version_of(publication));
+  return 2;
+}
+
+/* --- signals --- */
+
+static const char *signal_name(int number) {
+  switch (number) {
+    case SIGTERM:
+      return "TERM";
+    case SIGINT:
+      return "INT";
+    case SIGHUP:
+      return "HUP";
+    default:
+      return NULL;
+  }
+}
+
+static void forget_signal(void *app) {
+  app_forget_signal_waiter(app);
+}
+
+static int signal_done(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  struct task *task = task_current(L);
+  int number = app_take_signal(worker_app(worker_of(L)), task_wake, task);
+  if (number == 0) return task_await(L, signal_done, context);
+  lua_pushstring(L, signal_name(number));
+  return 1;
+}
+
+static int l_wait_signal(lua_State *L) {
+  lua_settop(L, 0);
+  struct worker *worker = worker_of(L);
+  if (worker_index(worker) != 0) return luaL_error(L, "only the main worker waits for signals");
+  struct operation *operation = operation_open(L, forget_signal);
+  operation_hold(L, operation, worker_app(worker));
+  return signal_done(L, LUA_OK, 0);
+}
+
+/* --- the process --- */
+
+static double resident_bytes(void) {
+  unsigned long size = 0, resident = 0;
+  FILE *file = fopen("/proc/self/statm", "re");
+  if (file == NULL) return 0;
+  int fields = fscanf(file, "%lu %lu", &size, &resident);
+  fclose(file);
+  return fields == 2 ? (double)resident * (double)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static int l_process(lua_State *L) {
+  struct timespec cpu;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+  lua_createtable(L, 0, 3);
+  lua_pushnumber(L, (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
+  lua_setfield(L, -2, "cpu_seconds");
+  lua_pushnumber(L, resident_bytes());
+  lua_setfield(L, -2, "resident_bytes");
+  lua_pushinteger(L, getpid());
+  lua_setfield(L, -2, "pid");
+  return 1;
+}
+
+static int l_set_memory_limit(lua_State *L) {
+  lua_Integer bytes = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, bytes >= 0, 1, "must not be negative");
+  worker_set_memory_limit(worker_of(L), (size_t)bytes);
+  return 0;
+}
+
+/* --- the virtual clock --- */
+
+static int l_freeze_clock(lua_State *L) {
+  clock_freeze(worker_clock(worker_of(L)));
+  return 0;
+}
+
+static int l_thaw_clock(lua_State *L) {
+  clock_thaw(worker_clock(worker_of(L)));
+  return 0;
+}
+
+static void stop_advance(void *worker) {
+  worker_advance_cancel(worker);
+}
+
+static int advance_done(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  if (worker_is_advancing(worker_of(L))) return task_await(L, advance_done, context);
+  return 0;
+}
+
+static int l_advance_clock(lua_State *L) {
+  lua_settop(L, 2);
+  struct worker *worker = worker_of(L);
+  lua_Number seconds = luaL_optnumber(L, 1, -1);
+  struct task *until = lua_isnil(L, 2) ? NULL : bind_task_check(L, 2);
+  uint64_t nanoseconds = seconds < 0 ? UINT64_MAX : (uint64_t)llround(seconds * 1e9);
+  struct operation *operation = operation_open(L, stop_advance);
+  if (worker_advance(worker, nanoseconds, until, task_wake, task_current(L)) != 0)
+    return luaL_error(L, "the clock is not frozen, or is being advanced by another task");
+  operation_hold(L, operation, worker);
+  return task_await(L, advance_done, 0);
+}
+
+static const luaL_Reg functions[] = {
+    {"lock", l_lock},
+    {"reserve", l_reserve},
+    {"release", l_release},
+    {"publish", l_publish},
+    {"published", l_published},
+    {"wait_signal", l_wait_signal},
+    {"process", l_process},
+    {"set_memory_limit", l_set_memory_limit},
+    {"freeze_clock", l_freeze_clock},
+    {"thaw_clock", l_thaw_clock},
+    {"advance_clock", l_advance_clock},
+    {NULL, NULL},
+};
+
+static void push_arguments(lua_State *L, const struct app *app) {
+  int count = app_argument_count(app);
+  lua_createtable(L, count, 0);
+  for (int i = 1; i < count; i++) {
+    lua_pushstring(L, app_argument(app, i));
+    lua_seti(L, -2, i);
+  }
+}
+
+int luaopen_tide_host(lua_State *L) {
+  struct worker *worker = worker_of(L);
+  luaL_newlib(L, functions);
+  host_files_register(L);
+  host_workers_register(L);
+  lua_pushinteger(L, worker_index(worker));
+  lua_setfield(L, -2, "worker");
+  lua_pushliteral(L, TIDEGATE_VERSION);
+  lua_setfield(L, -2, "version");
+  push_arguments(L, worker_app(worker));
+  lua_setfield(L, -2, "arguments");
+  return 1;
+}
+
+/* --- the main task --- */
+
+static int main_done(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  (void)context;
+  app_set_exit_code(worker_app(worker_of(L)), (int)luaL_optinteger(L, -1, 0));
+  return 0;
+}
+
+int host_main(lua_State *L) {
+  lua_settop(L, 0);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "tide.cli");
+  lua_call(L, 1, 1);
+  lua_getfield(L, 1, "main");
+  push_arguments(L, worker_app(worker_of(L)));
+  lua_callk(L, 1, 1, 0, main_done);
+  return main_done(L, LUA_OK, 0);
+}

@@ -1,0 +1,46 @@
+#include "bind/process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "bind/shared.h"
+#include "io/store.h"
+#include "state/counters.h"
+#include "state/publication.h"
+#include "state/singleflight.h"
+
+#define STORE_CLOSE_NS 10000000000ull
+
+static int open_all(struct shared *shared) {
+  shared->counters = counters_new();
+  shared->singleflight = singleflight_new();
+  shared->publications = publications_new();
+  return shared->counters != NULL && shared->singleflight != NULL && shared->publications != NULL
+             ? 0
+             : -1;
+}
+
+struct shared *process_open(void) {
+  struct shared *shared = calloc(1, sizeof *shared);
+  if (shared != NULL && open_all(shared) == 0) return shared;
+  process_close(shared);
+  fputs("tidegate: no memory to start\n", stderr);
+  return NULL;
+}
+
+static void close_store(struct store *store) {
+  struct err err;
+  if (store == NULL) return;
+  if (store_close(store, clock_real_monotonic_ns() + STORE_CLOSE_NS, &err) != 0)
+    fprintf(stderr, "tidegate: %s\n", err.message);
+}
+
+void process_close(struct shared *shared) {
+  if (shared == NULL) return;
+  close_store(shared->store);
+  publications_free(shared->publications);
+  singleflight_free(shared->singleflight);
+  counters_free(shared->counters);
+  free(shared);
+}

@@ -1,0 +1,26 @@
+/* What all workers share: one of each, thread-safe, made by main.c before the first worker
+ * and freed after the last. */
+#ifndef TIDEGATE_BIND_SHARED_H
+#define TIDEGATE_BIND_SHARED_H
+
+#include <lua.h>
+
+struct counters;
+struct log;
+struct publications;
+struct secrets;
+struct singleflight;
+struct store;
+
+struct shared {
+  struct log *log;
+  struct secrets *secrets;
+  struct counters *counters;
+  struct singleflight *singleflight;
+  struct publications *publications;
+  struct store *store; /* NULL until store.open; set by the main worker before others start */
+};
+
+struct shared *shared_of(lua_State *L);
+
+#endif

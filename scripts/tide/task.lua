@@ -1,0 +1,91 @@
+--- Structured concurrency: the engine's tasks, and what is made of them.
+--- See docs/api/task.lua.
+
+local engine = require "tide.engine.task"
+
+local DEFAULT_LIMIT <const> = 8
+
+local M = {}
+
+for name, value in pairs(engine) do M[name] = value end
+
+
+-- An overrun of a child's budget must stay recognisable when it is raised in the parent.
+local function raise(outcome)
+  local err, kind = outcome[2], outcome[3]
+  local errors = require "tide.errors" -- here, as the command line needs tasks and no errors
+  if kind and not errors.is(err) then
+    err = errors.new(kind == "cancelled" and "internal" or kind, tostring(err))
+  end
+  error(err, 0)
+end
+
+
+-- Starts `run` as a child that reports its outcome, however it ends, and wakes the parent.
+local function start(parent, run, report)
+  return engine.spawn(function()
+    local outcome = { false, "the task was cancelled", "cancelled", n = 3 }
+    local ending <close> = setmetatable({}, {
+      __close = function()
+        report(outcome)
+        engine.unpark(parent)
+      end,
+    })
+    outcome = table.pack(engine.guard(run))
+  end)
+end
+
+
+local function cancel_all(children)
+  for _, child in ipairs(children) do child:cancel() end
+end
+
+
+--- Runs each function of `list`, at most `options.limit` at a time; their first results in
+--- order. If one raises, its siblings are cancelled and the error is raised.
+function M.all(list, options)
+  if type(list) ~= "table" then error("task.all takes a list of functions", 2) end
+  local limit = options and options.limit or DEFAULT_LIMIT
+  if math.type(limit) ~= "integer" or limit < 1 then error("limit must be a positive integer", 2) end
+  local results, children, next_index, failed = {}, {}, 1, nil
+  local running = math.min(limit, #list)
+
+  local function work()
+    while next_index <= #list do
+      local index = next_index
+      next_index = index + 1
+      results[index] = list[index]()
+    end
+  end
+
+  local function report(outcome)
+    running = running - 1
+    if not outcome[1] and not failed then failed = outcome end
+  end
+
+  local parent = engine.current()
+  for i = 1, running do children[i] = start(parent, work, report) end
+  while running > 0 and not failed do engine.park() end
+  cancel_all(children)
+  if failed then raise(failed) end
+  return results
+end
+
+
+--- The first to end wins: its results are returned, or its error is raised; the others are
+--- cancelled.
+function M.race(list)
+  if type(list) ~= "table" or #list == 0 then
+    error("task.race takes a list of functions that is not empty", 2)
+  end
+  local parent, children, winner = engine.current(), {}, nil
+  local function report(outcome) winner = winner or outcome end
+  for i, run in ipairs(list) do children[i] = start(parent, run, report) end
+  while not winner do engine.park() end
+  cancel_all(children)
+  if not winner[1] then raise(winner) end
+  return table.unpack(winner, 2, winner.n)
+end
+
+
+return M
