@@ -10,6 +10,7 @@
 #include "bind/host_files.h"
 #include "bind/json.h"
 #include "bind/sandbox.h"
+#include "bind/secrets.h"
 #include "bind/server.h"
 #include "bind/shared.h"
 #include "bind/singleflight.h"
@@ -27,6 +28,7 @@ static const luaL_Reg modules[] = {
     {"tide.json", luaopen_tide_json},
     {"tide.server", luaopen_tide_server},
     {"tide.state.counters", luaopen_tide_state_counters},
+    {"tide.state.secrets", luaopen_tide_state_secrets},
     {"tide.state.singleflight", luaopen_tide_state_singleflight},
     {"tide.time", luaopen_tide_time},
     {"tide.uuid", luaopen_tide_uuid},

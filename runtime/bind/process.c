@@ -1,5 +1,6 @@
 #include "bind/process.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,6 +9,7 @@
 #include "io/store.h"
 #include "state/counters.h"
 #include "state/publication.h"
+#include "state/secrets.h"
 #include "state/singleflight.h"
 
 #define STORE_CLOSE_NS 10000000000ull
@@ -16,9 +18,10 @@ static int open_all(struct shared *shared) {
   shared->counters = counters_new();
   shared->singleflight = singleflight_new();
   shared->publications = publications_new();
-  return shared->counters != NULL && shared->singleflight != NULL && shared->publications != NULL
-             ? 0
-             : -1;
+  shared->secrets = secrets_new();
+  bool complete = shared->counters != NULL && shared->singleflight != NULL &&
+                  shared->publications != NULL && shared->secrets != NULL;
+  return complete ? 0 : -1;
 }
 
 struct shared *process_open(void) {
@@ -39,6 +42,7 @@ static void close_store(struct store *store) {
 void process_close(struct shared *shared) {
   if (shared == NULL) return;
   close_store(shared->store);
+  secrets_free(shared->secrets);
   publications_free(shared->publications);
   singleflight_free(shared->singleflight);
   counters_free(shared->counters);

@@ -1,0 +1,304 @@
+#include "state/secrets.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "state/pattern_set.h"
+#include "state/secret_forms.h"
+
+struct entry {
+  char owner[SECRET_NAME_MAX + 1];
+  struct secret_info info;
+  unsigned char *value;
+  size_t length;
+};
+
+/* The patterns of all values at one time; shared by those who search it. */
+struct snapshot {
+  atomic_int references;
+  struct pattern_set *set; /* NULL: nothing to look for */
+};
+
+struct secrets {
+  pthread_mutex_t mutex;
+  struct entry **entries;
+  size_t count, capacity;
+  uint64_t last_version;
+  struct snapshot *snapshot; /* NULL: a value has changed since it was made */
+};
+
+struct secrets *secrets_new(void) {
+  struct secrets *secrets = calloc(1, sizeof *secrets);
+  if (secrets != NULL) pthread_mutex_init(&secrets->mutex, NULL);
+  return secrets;
+}
+
+static void free_value(struct entry *entry) {
+  if (entry->value != NULL) explicit_bzero(entry->value, entry->length);
+  free(entry->value);
+}
+
+static void free_entry(struct entry *entry) {
+  free_value(entry);
+  free(entry);
+}
+
+static void release(struct snapshot *snapshot) {
+  if (snapshot == NULL || atomic_fetch_sub(&snapshot->references, 1) != 1) return;
+  pattern_set_free(snapshot->set);
+  free(snapshot);
+}
+
+void secrets_free(struct secrets *secrets) {
+  if (secrets == NULL) return;
+  for (size_t i = 0; i < secrets->count; i++) free_entry(secrets->entries[i]);
+  free(secrets->entries);
+  release(secrets->snapshot);
+  pthread_mutex_destroy(&secrets->mutex);
+  free(secrets);
+}
+
+/* --- the table; the mutex is held --- */
+
+static size_t find(const struct secrets *secrets, const char *owner, const char *name) {
+  for (size_t i = 0; i < secrets->count; i++)
+    if (strcmp(secrets->entries[i]->info.name, name) == 0 &&
+        strcmp(secrets->entries[i]->owner, owner) == 0)
+      return i;
+  return secrets->count;
+}
+
+static bool grow(struct secrets *secrets) {
+  if (secrets->count < secrets->capacity) return true;
+  if (secrets->count >= SECRETS_MAX) return false;
+  size_t capacity = secrets->capacity ? secrets->capacity * 2 : 64;
+  struct entry **entries = realloc(secrets->entries, capacity * sizeof *entries);
+  if (entries == NULL) return false;
+  secrets->entries = entries;
+  secrets->capacity = capacity;
+  return true;
+}
+
+static struct entry *add(struct secrets *secrets, const char *owner, const char *name) {
+  if (!grow(secrets)) return NULL;
+  struct entry *entry = calloc(1, sizeof *entry);
+  if (entry == NULL) return NULL;
+  memcpy(entry->owner, owner, strlen(owner) + 1);
+  memcpy(entry->info.name, name, strlen(name) + 1);
+  secrets->entries[secrets->count++] = entry;
+  return entry;
+}
+
+static void changed(struct secrets *secrets) {
+  release(secrets->snapshot);
+  secrets->snapshot = NULL;
+}
+
+static bool is_same(const struct entry *entry, const void *value, size_t length) {
+  return entry->value != NULL && entry->length == length &&
+         memcmp(entry->value, value, length) == 0;
+}
+
+/* Takes `copy` over. */
+static void replace(struct secrets *secrets, struct entry *entry, unsigned char *copy,
+                    size_t length) {
+  free_value(entry);
+  entry->value = copy;
+  entry->length = length;
+  entry->info.version = ++secrets->last_version;
+  changed(secrets);
+}
+
+static uint64_t put(struct secrets *secrets, const char *owner, const char *name, const void *value,
+                    size_t length, enum secret_source source, double expires_at) {
+  size_t at = find(secrets, owner, name);
+  struct entry *entry = at < secrets->count ? secrets->entries[at] : NULL;
+  if (entry == NULL || !is_same(entry, value, length)) {
+    unsigned char *copy = malloc(length + 1);
+    if (copy == NULL) return 0;
+    memcpy(copy, value, length);
+    if (entry == NULL) entry = add(secrets, owner, name);
+    if (entry == NULL) {
+      explicit_bzero(copy, length);
+      free(copy);
+      return 0;
+    }
+    replace(secrets, entry, copy, length);
+  }
+  entry->info.source = source;
+  entry->info.expires_at = expires_at;
+  return entry->info.version;
+}
+
+uint64_t secrets_put(struct secrets *secrets, const char *owner, const char *name,
+                     const void *value, size_t length, enum secret_source source,
+                     double expires_at) {
+  if (strlen(owner) > SECRET_NAME_MAX || strlen(name) > SECRET_NAME_MAX ||
+      length > SECRET_VALUE_MAX)
+    return 0;
+  pthread_mutex_lock(&secrets->mutex);
+  uint64_t version = put(secrets, owner, name, value, length, source, expires_at);
+  pthread_mutex_unlock(&secrets->mutex);
+  return version;
+}
+
+bool secrets_get(struct secrets *secrets, const char *owner, const char *name, struct buf *value,
+                 struct secret_info *info) {
+  bool found = false;
+  pthread_mutex_lock(&secrets->mutex);
+  size_t at = find(secrets, owner, name);
+  if (at < secrets->count) {
+    const struct entry *entry = secrets->entries[at];
+    found = buf_append(value, entry->value, entry->length) == 0;
+    *info = entry->info;
+  }
+  pthread_mutex_unlock(&secrets->mutex);
+  return found;
+}
+
+bool secrets_remove(struct secrets *secrets, const char *owner, const char *name,
+                    uint64_t version) {
+  bool removed = false;
+  pthread_mutex_lock(&secrets->mutex);
+  size_t at = find(secrets, owner, name);
+  if (at < secrets->count && (version == 0 || secrets->entries[at]->info.version == version)) {
+    free_entry(secrets->entries[at]);
+    secrets->entries[at] = secrets->entries[--secrets->count];
+    changed(secrets);
+    removed = true;
+  }
+  pthread_mutex_unlock(&secrets->mutex);
+  return removed;
+}
+
+size_t secrets_list(struct secrets *secrets, const char *owner, struct secret_info *infos,
+                    size_t capacity) {
+  size_t count = 0;
+  pthread_mutex_lock(&secrets->mutex);
+  for (size_t i = 0; i < secrets->count; i++) {
+    if (strcmp(secrets->entries[i]->owner, owner) != 0) continue;
+    if (count < capacity) infos[count] = secrets->entries[i]->info;
+    count++;
+  }
+  pthread_mutex_unlock(&secrets->mutex);
+  return count;
+}
+
+/* --- the snapshot --- */
+
+struct collected {
+  struct pattern *patterns;
+  size_t count, capacity;
+};
+
+static int collect(void *context, const unsigned char *bytes, size_t length) {
+  struct collected *collected = context;
+  if (collected->count == collected->capacity) {
+    size_t capacity = collected->capacity ? collected->capacity * 2 : 64;
+    struct pattern *patterns = realloc(collected->patterns, capacity * sizeof *patterns);
+    if (patterns == NULL) return -1;
+    collected->patterns = patterns;
+    collected->capacity = capacity;
+  }
+  unsigned char *copy = malloc(length);
+  if (copy == NULL) return -1;
+  memcpy(copy, bytes, length);
+  collected->patterns[collected->count++] = (struct pattern){copy, length};
+  return 0;
+}
+
+static void free_collected(struct collected *collected) {
+  for (size_t i = 0; i < collected->count; i++) {
+    unsigned char *bytes = (unsigned char *)collected->patterns[i].bytes;
+    explicit_bzero(bytes, collected->patterns[i].length);
+    free(bytes);
+  }
+  free(collected->patterns);
+}
+
+static struct snapshot *make_snapshot(const struct secrets *secrets) {
+  struct collected collected = {0};
+  struct snapshot *snapshot = calloc(1, sizeof *snapshot);
+  bool complete = snapshot != NULL;
+  for (size_t i = 0; i < secrets->count && complete; i++)
+    complete = secret_forms(secrets->entries[i]->value, secrets->entries[i]->length, collect,
+                            &collected) == 0;
+  if (complete && collected.count > 0) {
+    snapshot->set = pattern_set_new(collected.patterns, collected.count);
+    complete = snapshot->set != NULL;
+  }
+  free_collected(&collected);
+  if (complete) {
+    atomic_init(&snapshot->references, 1);
+    return snapshot;
+  }
+  free(snapshot);
+  return NULL;
+}
+
+/* A reference, or NULL without memory. Made at the first search after a change, so that many
+ * values put one after another cost one build. */
+static struct snapshot *take_snapshot(struct secrets *secrets) {
+  pthread_mutex_lock(&secrets->mutex);
+  if (secrets->snapshot == NULL) secrets->snapshot = make_snapshot(secrets);
+  struct snapshot *snapshot = secrets->snapshot;
+  if (snapshot != NULL) atomic_fetch_add(&snapshot->references, 1);
+  pthread_mutex_unlock(&secrets->mutex);
+  return snapshot;
+}
+
+/* --- searching --- */
+
+static bool occurs(const struct pattern_set *set, const char *text, size_t length) {
+  uint32_t state = 0, matched;
+  for (size_t i = 0; i < length; i++) {
+    state = pattern_set_step(set, state, (unsigned char)text[i], &matched);
+    if (matched != 0) return true;
+  }
+  return false;
+}
+
+bool secrets_occur(struct secrets *secrets, const char *text, size_t length) {
+  struct snapshot *snapshot = take_snapshot(secrets);
+  if (snapshot == NULL) return true; /* unknown is treated as if it did */
+  bool found = snapshot->set != NULL && occurs(snapshot->set, text, length);
+  release(snapshot);
+  return found;
+}
+
+/* Matches that overlap or touch are masked as one. `done` is what has been written of the
+ * text, `first` to `last` the match that is still growing. */
+static int mask(const struct pattern_set *set, const char *text, size_t length,
+                struct buf *result) {
+  uint32_t state = 0, matched;
+  size_t done = 0, first = 0, last = 0;
+  for (size_t i = 0; i < length; i++) {
+    state = pattern_set_step(set, state, (unsigned char)text[i], &matched);
+    if (matched == 0) continue;
+    size_t begin = i + 1 - matched;
+    if (last > done && begin > last) {
+      if (buf_append(result, text + done, first - done) != 0) return -1;
+      if (buf_append_text(result, SECRET_MASK) != 0) return -1;
+      done = last;
+    }
+    if (last <= done || begin < first) first = begin > done ? begin : done;
+    last = i + 1;
+  }
+  if (last > done) {
+    if (buf_append(result, text + done, first - done) != 0) return -1;
+    if (buf_append_text(result, SECRET_MASK) != 0) return -1;
+    done = last;
+  }
+  return buf_append(result, text + done, length - done);
+}
+
+int secrets_redact(struct secrets *secrets, const char *text, size_t length, struct buf *result) {
+  struct snapshot *snapshot = take_snapshot(secrets);
+  if (snapshot == NULL) return -1;
+  int status = snapshot->set != NULL ? mask(snapshot->set, text, length, result)
+                                     : buf_append(result, text, length);
+  release(snapshot);
+  return status;
+}
