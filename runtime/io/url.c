@@ -175,18 +175,20 @@ void url_origin(const struct url *url, char text[URL_ORIGIN_MAX]) {
     snprintf(text, URL_ORIGIN_MAX, "%s://%s%s%s:%u", scheme, open, url->host, close, url->port);
 }
 
-int url_encode(struct buf *buf, const char *text, size_t length) {
+size_t url_encode(char *out, const char *text, size_t length) {
   static const char digits[] = "0123456789ABCDEF";
+  size_t written = 0;
   for (size_t i = 0; i < length; i++) {
     unsigned char c = (unsigned char)text[i];
     if (is_alphanumeric(text[i]) || c == '-' || c == '.' || c == '_' || c == '~') {
-      if (buf_append(buf, &text[i], 1) != 0) return -1;
+      out[written++] = text[i];
       continue;
     }
-    const char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
-    if (buf_append(buf, escape, sizeof escape) != 0) return -1;
+    out[written++] = '%';
+    out[written++] = digits[c >> 4];
+    out[written++] = digits[c & 15];
   }
-  return 0;
+  return written;
 }
 
 static unsigned hexadecimal_value(char c) {
@@ -194,7 +196,8 @@ static unsigned hexadecimal_value(char c) {
   return (unsigned)((c | 0x20) - 'a') + 10;
 }
 
-int url_decode_query(struct buf *buf, const char *text, size_t length, struct err *err) {
+int url_decode_query(char *out, size_t *written, const char *text, size_t length, struct err *err) {
+  size_t count = 0;
   for (size_t i = 0; i < length; i++) {
     char c = text[i] == '+' ? ' ' : text[i];
     if (c == '%') {
@@ -204,8 +207,9 @@ int url_decode_query(struct buf *buf, const char *text, size_t length, struct er
       c = (char)(hexadecimal_value(text[i + 1]) << 4 | hexadecimal_value(text[i + 2]));
       i += 2;
     }
-    if (buf_append(buf, &c, 1) != 0) return err_set(err, "overloaded", "the query is too long");
+    out[count++] = c;
   }
+  *written = count;
   return 0;
 }
 

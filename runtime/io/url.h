@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/err.h"
 
 #define URL_LENGTH_MAX 65536
@@ -51,14 +50,14 @@ bool url_host_is_localhost(const char *host, size_t length);
  * refused: resolvers and libraries read such things as addresses, each in its own way. */
 bool url_host_is_valid(const char *host, size_t length);
 
-/* Appends the text with everything but unreserved characters percent-encoded; -1 when the
- * buffer is full, which may then hold a part of it. */
-int url_encode(struct buf *buf, const char *text, size_t length)
-    __attribute__((warn_unused_result));
+/* Writes the text with everything but unreserved characters percent-encoded; `out` has room for
+ * three times its length. Returns the bytes written, no NUL. Cannot fail. */
+size_t url_encode(char *out, const char *text, size_t length);
 
-/* The reverse for one name or value of a query: "+" is a space. -1 with code "invalid_input"
- * for a "%" that no two hexadecimal digits follow, or "overloaded" when the buffer is full. */
-int url_decode_query(struct buf *buf, const char *text, size_t length, struct err *err);
+/* The reverse for one name or value of a query: "+" is a space. `out` has room for `length` bytes;
+ * `*written` of them are used. -1 with code "invalid_input" for a "%" that no two hexadecimal
+ * digits follow. */
+int url_decode_query(char *out, size_t *written, const char *text, size_t length, struct err *err);
 
 /* Takes the next pair off the front of a query; false when none is left. Empty parts
  * ("a=1&&b=2") are skipped; without "=" the value is empty. Still encoded. */
