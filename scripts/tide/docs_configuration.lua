@@ -11,9 +11,9 @@ local INTRODUCTION = [[
 
 This page is generated from the settings schema: `make docs` writes it anew.
 
-`config.lua` returns a table. It sees the function `env(name, default)`, which reads a variable of the
-environment, and nothing else. Relative paths in it are relative to its folder. An unknown key or a wrong type
-is an error at start that names the key, what was expected, and the line.
+`config.lua` returns a table. It sees the function `env(name, default)`, which reads a variable of
+the environment, and nothing else. Relative paths in it are relative to its folder. An unknown key
+or a wrong type is an error at start that names the key, what was expected, and the line.
 
 ```lua
 return {
@@ -30,26 +30,28 @@ return {
 local LAYERS = [[
 ## Keys of an integration
 
-They stand in `defaults`, in `integrations.NAME` and in the `config` of a provider. The effective value is the
-last of:
+They stand in `defaults`, in `integrations.NAME` and in the `config` of a provider. The effective
+value is the last of:
 
 1. the built-in value below,
 2. `config` of the provider file,
 3. `defaults`,
 4. `integrations.NAME`,
-5. the environment: `TIDEGATE_NAME_KEY`, in capitals (`TIDEGATE_NICE_DNB_BASE_URL`); tables and lists as JSON,
+5. the environment: `TIDEGATE_NAME_KEY`, in capitals (`TIDEGATE_NICE_DNB_BASE_URL`); tables and
+   lists as JSON,
 6. changes made while the service runs.
 
-`extra_config` is merged key by key across these layers; `null` removes a key. "Admin" marks keys whose change at
-run time needs the role admin; a key that is not "live" changes only in `config.lua`.
+`extra_config` is merged key by key across these layers; `null` removes a key. "Admin" marks keys
+whose change at run time needs the role admin; a key that is not "live" changes only in
+`config.lua`.
 ]]
 
 local SECRETS = [[
 ## Secrets
 
-A secret that a provider declares is read from `TIDEGATE_NAME_SECRET` (`TIDEGATE_NICE_DNB_APP_KEY` is
-`ctx.secret("app_key")` of `nice_dnb`), or from the file that `TIDEGATE_NAME_SECRET_FILE` names. Two names that
-would share a variable are an error at start.
+A secret that a provider declares is read from `TIDEGATE_NAME_SECRET` (`TIDEGATE_NICE_DNB_APP_KEY`
+is `ctx.secret("app_key")` of `nice_dnb`), or from the file that `TIDEGATE_NAME_SECRET_FILE`
+names. Two names that would share a variable are an error at start.
 ]]
 
 
@@ -85,16 +87,19 @@ end
 
 
 local function top_table(lines)
-  lines[#lines + 1] = "## Top keys\n\n| key | type | default | what it does |\n| --- | --- | --- | --- |"
+  lines[#lines + 1] = "## Top keys\n\n| key | type | default | what it does |"
+  lines[#lines + 1] = "| --- | --- | --- | --- |"
   for _, key in ipairs(schema.top) do
-    lines[#lines + 1] = ("| `%s` | %s | %s | %s |"):format(key.name, cell(type_text(key)), cell(default_text(key)),
+    lines[#lines + 1] = ("| `%s` | %s | %s | %s |"):format(key.name, cell(type_text(key)),
+      cell(default_text(key)),
       cell(key.description))
   end
 end
 
 
 local function integration_table(lines)
-  lines[#lines + 1] = "| key | type | default | live | what it does |\n| --- | --- | --- | --- | --- |"
+  lines[#lines + 1] = "| key | type | default | live | what it does |"
+  lines[#lines + 1] = "| --- | --- | --- | --- | --- |"
   for _, key in ipairs(schema.integration) do
     local live = key.live and (key.admin and "admin" or "yes") or "no"
     lines[#lines + 1] = ("| `%s` | %s | %s | %s | %s |"):format(key.name, cell(type_text(key)),

@@ -7,45 +7,48 @@ local M = {}
 
 -- What each code means outside and to the policies.
 --   status   HTTP status of our answer
---   retried  "never", "repeatable" (when the operation may run again), "upstream" (when the upstream said so)
+--   retried  "never", "repeatable" (when the operation may run again), "upstream" (when the
+--            upstream said so)
 --   breaker  counts as a failure of the upstream
 --   later    the same request may succeed later, and nothing was done: true, false, or
 --            "repeatable" when that depends on the operation
 --   wait     Retry-After in seconds when nothing better is known; nil: the header is not sent
 --   internal scripts cannot raise it
 local CODES = {
-  invalid_input          = { status = 400, title = "Invalid input" },
-  unauthorized           = { status = 401, title = "Unauthorized" },
-  forbidden              = { status = 403, title = "Forbidden" },
-  no_such_operation      = { status = 404, title = "No such integration or operation" },
-  not_found              = { status = 404, title = "Not found" },
-  conflict               = { status = 409, title = "Conflict" },
-  outcome_unknown        = { status = 409, title = "Outcome unknown" },
-  idempotency_mismatch   = { status = 422, title = "Idempotency key used for another input" },
-  method_not_allowed     = { status = 405, title = "Method not allowed" },
+  invalid_input = { status = 400, title = "Invalid input" },
+  unauthorized = { status = 401, title = "Unauthorized" },
+  forbidden = { status = 403, title = "Forbidden" },
+  no_such_operation = { status = 404, title = "No such integration or operation" },
+  not_found = { status = 404, title = "Not found" },
+  conflict = { status = 409, title = "Conflict" },
+  outcome_unknown = { status = 409, title = "Outcome unknown" },
+  idempotency_mismatch = { status = 422, title = "Idempotency key used for another input" },
+  method_not_allowed = { status = 405, title = "Method not allowed" },
   unsupported_media_type = { status = 415, title = "Unsupported media type" },
-  internal               = { status = 500, title = "Internal error" },
-  payload_too_large      = { status = 413, title = "Payload too large" },
-  rejected               = { status = 422, title = "Rejected by the upstream" },
-  rate_limited           = { status = 429, title = "Rate limited", retried = "upstream", later = true, wait = 60 },
-  circuit_open           = { status = 503, title = "Circuit open", later = true, wait = 60 },
-  disabled               = { status = 503, title = "Integration disabled", later = true, wait = 60 },
-  not_loaded             = { status = 503, title = "Integration not loaded", later = true, wait = 60 },
-  overloaded             = { status = 503, title = "Overloaded", later = true, wait = 1 },
-  unavailable            = { status = 503, title = "Store unavailable", later = true, wait = 5 },
-  not_configured         = { status = 503, title = "Not configured" },
-  upstream_auth          = { status = 502, title = "The upstream refused our credentials" },
-  upstream_error         = { status = 502, title = "Upstream error", retried = "repeatable", breaker = true,
-                             later = "repeatable" },
-  network_error          = { status = 502, title = "Network error", retried = "repeatable", breaker = true,
-                             later = "repeatable" },
-  timeout                = { status = 504, title = "Timed out", retried = "repeatable", breaker = true,
-                             later = "repeatable" },
-  script_error           = { status = 500, title = "Script error" },
-  script_timeout         = { status = 500, title = "Script stopped: out of time" },
-  out_of_memory          = { status = 500, title = "Script stopped: out of memory" },
+  internal = { status = 500, title = "Internal error" },
+  payload_too_large = { status = 413, title = "Payload too large" },
+  rejected = { status = 422, title = "Rejected by the upstream" },
+  rate_limited = { status = 429, title = "Rate limited",
+    retried = "upstream", later = true, wait = 60 },
+  circuit_open = { status = 503, title = "Circuit open", later = true, wait = 60 },
+  disabled = { status = 503, title = "Integration disabled", later = true, wait = 60 },
+  not_loaded = { status = 503, title = "Integration not loaded", later = true, wait = 60 },
+  overloaded = { status = 503, title = "Overloaded", later = true, wait = 1 },
+  unavailable = { status = 503, title = "Store unavailable", later = true, wait = 5 },
+  not_configured = { status = 503, title = "Not configured" },
+  upstream_auth = { status = 502, title = "The upstream refused our credentials" },
+  upstream_error = { status = 502, title = "Upstream error",
+    retried = "repeatable", breaker = true, later = "repeatable" },
+  network_error = { status = 502, title = "Network error",
+    retried = "repeatable", breaker = true, later = "repeatable" },
+  timeout = { status = 504, title = "Timed out",
+    retried = "repeatable", breaker = true, later = "repeatable" },
+  script_error = { status = 500, title = "Script error" },
+  script_timeout = { status = 500, title = "Script stopped: out of time" },
+  out_of_memory = { status = 500, title = "Script stopped: out of memory" },
   -- How a task says that it was cancelled; callers see it when the service stops under them.
-  cancelled              = { status = 503, title = "Cancelled", later = "repeatable", wait = 1, internal = true },
+  cancelled = { status = 503, title = "Cancelled",
+    later = "repeatable", wait = 1, internal = true },
 }
 for _, entry in pairs(CODES) do
   entry.retried = entry.retried or "never"
@@ -79,8 +82,8 @@ function M.is(value)
 end
 
 
---- Makes an error. Every member of `fields` is kept on it: retryable, status (the upstream's), retry_after,
---- pointer, errors, integration, operation, trace_id, response, cause, …
+--- Makes an error. Every member of `fields` is kept on it: retryable, status (the upstream's),
+--- retry_after, pointer, errors, integration, operation, trace_id, response, cause, …
 ---@param code string one of `errors.codes`
 ---@param words? string
 ---@param fields? table
@@ -141,7 +144,8 @@ function M.from(value, traceback, kind)
     return value
   end
   if type(value) == "table" and rawget(value, "code") == "cancelled" then
-    return M.new("cancelled", describe({ message = rawget(value, "message") or "the task was cancelled" }))
+    return M.new("cancelled",
+      describe({ message = rawget(value, "message") or "the task was cancelled" }))
   end
   local cause = type(value) == "table" and value or nil
   return M.new("script_error", describe(value), { traceback = traceback, cause = cause })
@@ -236,7 +240,8 @@ local function integer_field(value)
 end
 
 
---- Seconds to wait before the same request is worth a try, for `Retry-After`; nil where none is sent.
+--- Seconds to wait before the same request is worth a try, for `Retry-After`; nil where none is
+--- sent.
 ---@param err table
 ---@return integer|nil
 function M.retry_after(err)
@@ -249,10 +254,11 @@ function M.retry_after(err)
 end
 
 
---- The RFC 9457 document of `err`: nothing of the upstream's answer, nothing that redaction would remove.
+--- The RFC 9457 document of `err`: nothing of the upstream's answer, nothing that redaction would
+--- remove.
 ---@param err any
----@param extra? table what the error does not know itself: trace_id, integration, operation, attempts,
---- upstream_status, policy, and `repeatable` (the operation may run again)
+---@param extra? table what the error does not know itself: trace_id, integration, operation,
+--- attempts, upstream_status, policy, and `repeatable` (the operation may run again)
 ---@return table
 function M.problem(err, extra)
   err = M.from(err)

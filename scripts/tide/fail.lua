@@ -23,7 +23,8 @@ end
 
 local function fail(_, code, words, fields)
   if not is_known(code) then
-    error(("fail: unknown error code %s%s"):format(message.clean(code, 100), suggest.hint(code, errors.codes)), 2)
+    error(("fail: unknown error code %s%s"):format(message.clean(code, 100),
+      suggest.hint(code, errors.codes)), 2)
   end
   if words ~= nil and type(words) ~= "string" then
     error("fail: the message must be a string, got " .. type(words), 2)

@@ -82,15 +82,14 @@ function Build:find_file(name, named)
       known[other] = true
     end
   end
-  return nil, ("there is no provider %s%s: neither in the project's providers nor in the binary"):format(wanted,
-    suggest.hint(wanted, known))
+  local words = "there is no provider %s%s: neither in the project's providers nor in the binary"
+  return nil, words:format(wanted, suggest.hint(wanted, known))
 end
 
 
--- Runs a provider file in a sandbox of its own and checks it: provider, or nil and the faults.
-function Build:load_provider(file, dependencies)
-  task.budget(self.config.script_timeout_ms, "loading " .. file.path)
-  local definition, err = sandbox.load(file.text, file.path, {
+-- Runs a provider file in a sandbox of its own: what it returns, or nil and why not.
+function Build:run_file(file, dependencies)
+  return sandbox.load(file.text, file.path, {
     dependencies = dependencies,
     find = function(name)
       local script = self.scripts[name]
@@ -100,11 +99,27 @@ function Build:load_provider(file, dependencies)
       return nil
     end,
   })
+end
+
+
+-- Provider, or nil and the faults. The check stays inside the budget: a table can have metamethods.
+function Build:load_provider(file, dependencies)
+  task.budget(self.config.script_timeout_ms, "loading " .. file.path)
+  local ok, loaded, faults = task.guard(function()
+    local definition, err = self:run_file(file, dependencies)
+    if err then
+      return nil, { err }
+    end
+    return provider.check(definition, file.name, file.path, file.text)
+  end)
   task.budget(nil)
-  if err then
-    return nil, { err }
+  if not ok then
+    local words = locate.restore(message.clean(loaded), file.path)
+    local placed = words:sub(1, #file.path + 1) == file.path .. ":" and words or file.path .. ": "
+      .. words
+    return nil, { placed .. " (while the provider was checked)" }
   end
-  return provider.check(definition, file.name, file.path, file.text)
+  return loaded, faults
 end
 
 
@@ -117,7 +132,8 @@ function Build:checked_overrides(name)
   local present = {}
   for key, value in pairs(settings.without_nulls(overrides)) do
     local single = { [key] = value }
-    local result = settings.check_integration(single, { name }, function() return "run-time settings" end)
+    local result = settings.check_integration(single, { name },
+      function() return "run-time settings" end)
     if result == true then
       present[key] = value
     else
@@ -226,12 +242,12 @@ function Build:integrations()
 end
 
 
---- Builds a generation. A fault of the configuration gives nil and all faults; a fault of a provider leaves
---- that one out and is in `generation.errors`.
+--- Builds a generation. A fault of the configuration gives nil and all faults; a fault of a
+--- provider leaves that one out and is in `generation.errors`.
 ---
---- sources: `config` (what config.lua returned), `config_path`, `config_text`, `files` and `scripts` (the project's
---- providers and shared scripts, each { name, path, text }), `bundled` (the binary's providers), `overrides` (run-time
---- settings by integration), `version`, `getenv`.
+--- sources: `config` (what config.lua returned), `config_path`, `config_text`, `files` and
+--- `scripts` (the project's providers and shared scripts, each { name, path, text }), `bundled`
+--- (the binary's providers), `overrides` (run-time settings by integration), `version`, `getenv`.
 ---@param sources table
 ---@return table|nil generation, string[]? errors each "FILE:LINE: message"
 function M.build(sources)
@@ -242,8 +258,10 @@ function M.build(sources)
     return nil, checked
   end
   local build = setmetatable({
-    config = settings.with_defaults(sources.config, config_path), config_path = config_path, where = where,
-    files = by_name(sources.files), bundled = by_name(sources.bundled), scripts = by_name(sources.scripts),
+    config = settings.with_defaults(sources.config, config_path), config_path = config_path,
+    where = where,
+    files = by_name(sources.files), bundled = by_name(sources.bundled),
+    scripts = by_name(sources.scripts),
     overrides = sources.overrides or {}, getenv = sources.getenv or function() return nil end,
     errors = {}, fatal = {},
   }, Build)
@@ -255,7 +273,8 @@ function M.build(sources)
   if #build.fatal > 0 then
     return nil, build.fatal
   end
-  return { version = sources.version or 1, config = build.config, integrations = integrations, errors = build.errors }
+  return { version = sources.version or 1, config = build.config, integrations = integrations,
+    errors = build.errors }
 end
 
 
@@ -270,7 +289,8 @@ function M.describe(generation)
       loaded = loaded + 1
     end
   end
-  return message.clean(("version %d: %d integrations loaded, %d not"):format(generation.version, loaded, failed))
+  return message.clean(("version %d: %d integrations loaded, %d not"):format(generation.version,
+    loaded, failed))
 end
 
 

@@ -51,7 +51,8 @@ function Check:fault(keys, words)
     return
   end
   local name = join(keys)
-  self.errors[#self.errors + 1] = ("%s: %s%s"):format(self.where(keys), name ~= "" and name .. ": " or "", words)
+  self.errors[#self.errors + 1] = ("%s: %s%s"):format(self.where(keys),
+    name ~= "" and name .. ": " or "", words)
 end
 
 
@@ -117,8 +118,8 @@ local function found(value)
 end
 
 
---- Checks the keys of `members` against a list of the contract. Returns what has the right type, so that the
---- rest of the check meets no surprises.
+--- Checks the keys of `members` against a list of the contract. Returns what has the right type,
+--- so that the rest of the check meets no surprises.
 function Check:members(members, known, keys)
   local good = {}
   for _, name in ipairs(sorted(members)) do
@@ -139,7 +140,7 @@ end
 --- Declares a secret under a name.
 function Check:secret(name, keys)
   if not settings_type.is_name(name) then
-    self:fault(keys, "the name of a secret is a lower-case letter, then letters, digits and _, at most 50")
+    self:fault(keys, "the name of a secret is " .. settings_type.NAME_RULE)
     return
   end
   self.secrets[name] = true
@@ -149,14 +150,18 @@ end
 -- Parts -----------------------------------------------------------------------------------------
 
 
--- A host name or address, with "*." before it for all names below it, with a port if not the usual one.
+-- A host name or address, with "*." before it for all names below it, with a port if not the usual
+-- one.
 local function is_host(host)
   local name = host:lower():gsub(":%d+$", "")
   if name:match("^%[[%x:.]+%]$") then
     return true
   end
   name = name:gsub("^%*%.", "")
-  return name:match("^%w[%w-]*$") ~= nil or name:match("^[%w-]+%.[%w.-]*%w$") ~= nil and not name:find("..", 1, true)
+  if name:match("^%w[%w-]*$") then
+    return true
+  end
+  return name:match("^[%w-]+%.[%w.-]*%w$") ~= nil and not name:find("..", 1, true)
 end
 
 
@@ -208,7 +213,8 @@ local function check_auth_required(check, scheme, auth)
       given = given + (auth[field] ~= nil and 1 or 0)
     end
     if given ~= 1 then
-      check:fault({ "auth" }, ("scheme %s needs %s, and only one"):format(auth.scheme, message.choice(scheme.one_of)))
+      local fields = message.choice(scheme.one_of)
+      check:fault({ "auth" }, ("scheme %s needs %s, and only one"):format(auth.scheme, fields))
     end
   end
 end
@@ -226,8 +232,9 @@ local function check_auth(check, auth)
   end
   local scheme = provider_auth.schemes[auth.scheme]
   if not scheme then
-    check:fault({ "auth", "scheme" }, ("unknown scheme %s%s"):format(message.clean(auth.scheme, 100),
-      suggest.hint(auth.scheme, provider_auth.schemes)))
+    local hint = suggest.hint(auth.scheme, provider_auth.schemes)
+    local shown = message.clean(auth.scheme, 100)
+    check:fault({ "auth", "scheme" }, ("unknown scheme %s%s"):format(shown, hint))
     return
   end
   for _, field in ipairs(sorted(auth)) do
@@ -241,7 +248,8 @@ local function check_auth(check, auth)
   end
   check_auth_required(check, scheme, auth)
   if not scheme.supported then
-    check:fault({ "auth", "scheme" }, ("scheme %s is not supported by this version"):format(auth.scheme))
+    local words = ("scheme %s is not supported by this version"):format(auth.scheme)
+    check:fault({ "auth", "scheme" }, words)
   end
 end
 
@@ -315,7 +323,7 @@ end
 
 local function check_operation_name(check, name, keys)
   if not settings_type.is_name(name) then
-    check:fault(keys, "the name of an operation is a lower-case letter, then letters, digits and _, at most 50")
+    check:fault(keys, "the name of an operation is " .. settings_type.NAME_RULE)
     return false
   end
   if contract.reserved_operations[name] then
@@ -454,7 +462,8 @@ end
 
 local function check_head(check, good, name)
   if good.name and good.name ~= name then
-    check:fault({ "name" }, ("is %s, but the file's name is %s"):format(message.clean(good.name, 100), name))
+    local shown = message.clean(good.name, 100)
+    check:fault({ "name" }, ("is %s, but the file's name is %s"):format(shown, name))
   end
   if good.type and not contract.types[good.type] then
     check:fault({ "type" }, 'must be "api", "smtp" or "webhook"')
@@ -491,8 +500,8 @@ end
 function M.check(definition, name, path, source)
   local check = new_check(path, source)
   if not settings_type.is_name(name) then
-    check:fault({}, ("%s cannot name an integration: a lower-case letter, then letters, digits and _, at most 50")
-      :format(message.clean(name, 100)))
+    local shown = message.clean(name, 100)
+    check:fault({}, shown .. " cannot name an integration: " .. settings_type.NAME_RULE)
   end
   if type(definition) ~= "table" then
     check:fault({}, ("must return a table, got %s"):format(message.article(type(definition))))
@@ -502,8 +511,10 @@ function M.check(definition, name, path, source)
   check_head(check, good, name)
   check_secrets(check, good.secrets)
   local provider = {
-    name = name, type = kind_of(good), path = path, summary = good.summary, description = good.description,
-    hosts = check_hosts(check, good.hosts), auth = good.auth, tls = good.tls, classify = good.classify,
+    name = name, type = kind_of(good), path = path, summary = good.summary,
+    description = good.description,
+    hosts = check_hosts(check, good.hosts), auth = good.auth, tls = good.tls,
+    classify = good.classify,
     health = good.health, definition = definition,
   }
   check_auth(check, good.auth)

@@ -3,8 +3,8 @@
 
 local M = {}
 
--- Fields: "secret" names a secret, "text" is a plain text, "function" a function, a table lists the texts that
--- are allowed. Each of `required` must be there, and exactly one of `one_of`.
+-- Fields: "secret" names a secret, "text" is a plain text, "function" a function, a table lists
+-- the texts that are allowed. Each of `required` must be there, and exactly one of `one_of`.
 M.schemes = {
   bearer = {
     supported = true,
@@ -30,15 +30,18 @@ M.schemes = {
   oauth2 = {
     supported = false,
     fields = {
-      grant = { "client_credentials", "refresh_token", "jwt_bearer" }, token_url = "text", client_id = "secret",
-      client_secret = "secret", refresh_token = "secret", scope = "text", client_auth = { "body", "basic" },
+      grant = { "client_credentials", "refresh_token", "jwt_bearer" }, token_url = "text",
+      client_id = "secret",
+      client_secret = "secret", refresh_token = "secret", scope = "text",
+      client_auth = { "body", "basic" },
     },
     required = { "grant", "token_url" },
   },
   sigv4 = {
     supported = false,
     fields = {
-      access_key = "secret", secret_key = "secret", session_token = "secret", region = "text", service = "text",
+      access_key = "secret", secret_key = "secret", session_token = "secret", region = "text",
+      service = "text",
     },
     required = { "access_key", "secret_key", "region", "service" },
   },

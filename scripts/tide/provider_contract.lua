@@ -5,13 +5,16 @@ local M = {}
 
 M.provider = {
   name = "text", type = "text", summary = "text", description = "text", hosts = "list of texts",
-  auth = { "table", "function" }, tls = "table", config = "table", secrets = "list of texts", operations = "table",
+  auth = { "table", "function" }, tls = "table", config = "table", secrets = "list of texts",
+  operations = "table",
   health = "function", webhooks = "table", classify = "function",
 }
 
 M.operation = {
-  summary = "text", description = "text", input = { "table", "boolean" }, output = { "table", "boolean" },
-  prepare = "function", cache = { "boolean", "table" }, run = "function", mock = "function", fallback = "function",
+  summary = "text", description = "text", input = { "table", "boolean" },
+  output = { "table", "boolean" },
+  prepare = "function", cache = { "boolean", "table" }, run = "function", mock = "function",
+  fallback = "function",
   idempotent = "boolean",
 }
 
@@ -20,20 +23,24 @@ M.cache = { ttl_seconds = "number", version = { "number", "text" } }
 M.webhook = {
   signature = { "table", "function", "text" }, event_type = { "text", "table", "function" },
   event_id = { "text", "table", "function" }, events = "function",
-  ordering_key = { "text", "table", "function" }, respond = "table", handshake = "function", on = "table",
+  ordering_key = { "text", "table", "function" }, respond = "table", handshake = "function",
+  on = "table",
 }
 
 --- What an operation may not be called: these are endpoints of the API.
 M.reserved_operations = {
-  config = true, secrets = true, breaker = true, cache = true, health = true, explain = true, batch = true,
+  config = true, secrets = true, breaker = true, cache = true, health = true, explain = true,
+  batch = true,
 }
 
 M.types = { api = true, smtp = true, webhook = true }
 
 --- Signature schemes, and the presets.
 M.signature_schemes = {
-  hmac = true, ["hmac-sha256"] = true, ["hmac-sha1"] = true, token = true, basic = true, ["standard-webhooks"] = true,
-  stripe = true, github = true, slack = true, shopify = true, twilio = true, sendgrid = true, mailgun = true,
+  hmac = true, ["hmac-sha256"] = true, ["hmac-sha1"] = true, token = true, basic = true,
+  ["standard-webhooks"] = true,
+  stripe = true, github = true, slack = true, shopify = true, twilio = true, sendgrid = true,
+  mailgun = true,
   toss = true, line = true, sns = true, ed25519 = true, none = true,
 }
 

@@ -16,7 +16,8 @@ M.MAX_MODULES = 200
 
 --- The framework's modules that a script can require.
 M.MODULES = {
-  ["tide.json"] = true, ["tide.crypto"] = true, ["tide.re"] = true, ["tide.time"] = true, ["tide.uuid"] = true,
+  ["tide.json"] = true, ["tide.crypto"] = true, ["tide.re"] = true, ["tide.time"] = true,
+  ["tide.uuid"] = true,
   ["tide.text"] = true, ["tide.xml"] = true, ["tide.template"] = true, ["tide.fail"] = true,
 }
 
@@ -42,8 +43,8 @@ local function members_of(name, module)
 end
 
 
--- A module behind a table that cannot be changed. Only its own functions are seen: those that a script put
--- there would be seen by all.
+-- A module behind a table that cannot be changed. Only its own functions are seen: those that a
+-- script put there would be seen by all.
 local function module_view(name)
   if views[name] then
     return views[name]
@@ -94,8 +95,10 @@ end
 
 local function not_found(name)
   local hint = suggest.hint(name, M.MODULES)
-  return nil, ("module %s not found%s: a provider can require the framework's modules for scripts, such as "
-    .. "tide.json, and files of the project's scripts folder"):format(message.clean(name, 100), hint)
+  local words = "module %s not found%s: a provider can require the framework's modules for "
+    .. "scripts, "
+    .. "such as tide.json, and files of the project's scripts folder"
+  return nil, words:format(message.clean(name, 100), hint)
 end
 
 
@@ -105,9 +108,11 @@ function Loader:run_file(name, text, path)
     return nil, "more than " .. M.MAX_MODULES .. " scripts are required"
   end
   self.dependencies[#self.dependencies + 1] = { name = name, path = path, text = text }
-  self.stack[#self.stack + 1] = name
+  local depth = #self.stack
+  -- Also when it raises: a script may catch that and require it again.
+  local _ <close> = setmetatable({}, { __close = function() self.stack[depth + 1] = nil end })
+  self.stack[depth + 1] = name
   local value = self:compile(text, path)(name)
-  self.stack[#self.stack] = nil
   if value == nil then
     value = true
   end
@@ -197,9 +202,9 @@ local function names_file(words, path, dependencies)
 end
 
 
---- Runs `source` in a fresh sandbox and returns what it returns. The caller has set the task's budget.
---- `options.find(name) -> text, path` finds the project's own scripts; those that were required are added to
---- `options.dependencies`, a list of { name, path, text }.
+--- Runs `source` in a fresh sandbox and returns what it returns. The caller has set the task's
+--- budget. `options.find(name) -> text, path` finds the project's own scripts; those that were
+--- required are added to `options.dependencies`, a list of { name, path, text }.
 ---@param source string
 ---@param path string shown in messages: "providers/acme.lua"
 ---@param options? { find?: function, dependencies?: table[] }

@@ -14,11 +14,13 @@ local MAX_REPEAT_BYTES = 64 * 1024 * 1024
 local MAX_PRINT_BYTES = 8192
 
 local PLAIN = {
-  "select", "pairs", "ipairs", "next", "type", "tostring", "tonumber", "error", "assert", "rawget", "rawequal",
+  "select", "pairs", "ipairs", "next", "type", "tostring", "tonumber", "error", "assert", "rawget",
+  "rawequal",
   "rawlen",
 }
 
--- Left out of the libraries below: what makes bytecode, and what would change every script's numbers.
+-- Left out of the libraries below: what makes bytecode, and what would change every script's
+-- numbers.
 local LEFT_OUT = { dump = true, randomseed = true }
 
 -- Said when a script asks for something that others would expect.
@@ -55,7 +57,8 @@ local function bounded_rep(text, count, separator)
 end
 
 
--- Only a script's own tables show their metatable: strings, handles and marked arrays share theirs with everybody.
+-- Only a script's own tables show their metatable: strings, handles and marked arrays share theirs
+-- with everybody.
 local function safe_getmetatable(value)
   if type(value) ~= "table" or json.is_array(value) then
     return nil
@@ -122,8 +125,8 @@ function M.new()
 end
 
 
---- Makes methods of strings (`s:rep(n)`) the bounded ones too: their metatable is shared by all code of a Lua
---- state. Once per state; again is harmless.
+--- Makes methods of strings (`s:rep(n)`) the bounded ones too: their metatable is shared by all
+--- code of a Lua state. Once per state; again is harmless.
 function M.protect_strings()
   rawset(string, "rep", bounded_rep)
 end

@@ -16,14 +16,17 @@ local M = {}
 
 -- What a schema may say about itself without effect on validation.
 local ANNOTATIONS = {
-  title = true, description = true, default = true, examples = true, deprecated = true, readOnly = true,
+  title = true, description = true, default = true, examples = true, deprecated = true,
+  readOnly = true,
   writeOnly = true, ["$comment"] = true, ["$schema"] = true, contentMediaType = true,
 }
-local TYPES = { string = true, number = true, integer = true, boolean = true, array = true, object = true, null = true }
+local TYPES = { string = true, number = true, integer = true, boolean = true, array = true,
+  object = true, null = true }
 
 -- Keywords that are read along with another one.
 local COMPANIONS = {
-  ["then"] = true, ["else"] = true, minContains = true, maxContains = true, type = true, contentEncoding = true,
+  ["then"] = true, ["else"] = true, minContains = true, maxContains = true, type = true,
+  contentEncoding = true,
 }
 
 local known_keywords = {}
@@ -134,7 +137,8 @@ function Compiler:set_types(node, wanted, path)
   node.types, node.type_list = {}, {}
   for _, name in ipairs(list) do
     if type(name) ~= "string" or not TYPES[name] then
-      self:fail(path, ("unknown type %s%s"):format(message.clean(name, 100), suggest.hint(name, TYPES)))
+      self:fail(path, ("unknown type %s%s"):format(message.clean(name, 100),
+        suggest.hint(name, TYPES)))
     end
     node.types[name] = true
     node.type_list[#node.type_list + 1] = name
@@ -148,7 +152,8 @@ end
 function Compiler:check_keywords(definition, path)
   for _, keyword in ipairs(self:sorted_keys(definition, path)) do
     if not known_keywords[keyword] then
-      self:fail(self:step(path, keyword), ("unsupported keyword %s%s"):format(message.clean(keyword, 100),
+      self:fail(self:step(path, keyword),
+        ("unsupported keyword %s%s"):format(message.clean(keyword, 100),
         suggest.hint(keyword, known_keywords)))
     end
   end
@@ -219,7 +224,8 @@ end
 
 function Compiler:set_encoding(node, name, path)
   if name ~= "base64" then
-    self:fail(path, ("unsupported contentEncoding %s (base64 is supported)"):format(message.clean(name, 100)))
+    self:fail(path,
+      ("unsupported contentEncoding %s (base64 is supported)"):format(message.clean(name, 100)))
   end
   node.base64 = true
 end
@@ -286,8 +292,8 @@ function M.compile(definition, where, direction)
 end
 
 
---- Validates a value. It is never changed: what comes back is a copy with defaults filled in, base64
---- decoded ("in") or encoded ("out"), whole floats as integers where an integer is asked.
+--- Validates a value. It is never changed: what comes back is a copy with defaults filled in,
+--- base64 decoded ("in") or encoded ("out"), whole floats as integers where an integer is asked.
 ---@param value any
 ---@param direction? "in"|"out" default: the one it was compiled for
 ---@return any value, { detail: string, pointer: string }[]? errors
@@ -359,8 +365,8 @@ local EXPECTED = {
 }
 
 
---- The value that `name=text` on a command line means under this schema: text stays text where text is
---- asked or nothing is said, else it is read as JSON.
+--- The value that `name=text` on a command line means under this schema: text stays text where
+--- text is asked or nothing is said, else it is read as JSON.
 ---@param name string
 ---@param text string
 ---@return any|nil value, string? message

@@ -34,7 +34,8 @@ local function compile_patterns(compiler, definition, path)
   path = compiler:step(path, "patternProperties")
   for _, text in ipairs(compiler:sorted_keys(patterns, path)) do
     local below = compiler:step(path, text)
-    list[#list + 1] = { regex = compiler:regex(text, below), node = compiler:node(patterns[text], below) }
+    list[#list + 1] = { regex = compiler:regex(text, below),
+      node = compiler:node(patterns[text], below) }
   end
   return list
 end
@@ -85,7 +86,8 @@ function M.members(compiler, definition, path, closed)
   local patterns = compile_patterns(compiler, definition, path)
   local additional
   if definition.additionalProperties ~= nil then
-    additional = compiler:node(definition.additionalProperties, compiler:step(path, "additionalProperties"))
+    additional = compiler:node(definition.additionalProperties,
+      compiler:step(path, "additionalProperties"))
   end
   local strict = (additional and additional.never) or (not additional and closed)
   local known = closed or nodes
@@ -174,7 +176,8 @@ function M.items(compiler, definition, path)
   if definition.prefixItems ~= nil then
     prefix = compiler:nodes(definition.prefixItems, compiler:step(path, "prefixItems"))
   end
-  local rest = definition.items ~= nil and compiler:node(definition.items, compiler:step(path, "items")) or nil
+  local rest = definition.items ~= nil and compiler:node(definition.items,
+    compiler:step(path, "items")) or nil
   return "array", function(list, run, level)
     for position = 1, #list do
       local node = prefix[position] or rest
@@ -295,8 +298,10 @@ end
 
 function M.condition(compiler, definition, path)
   local test = compiler:node(definition["if"], compiler:step(path, "if"))
-  local yes = definition["then"] ~= nil and compiler:node(definition["then"], compiler:step(path, "then")) or nil
-  local no = definition["else"] ~= nil and compiler:node(definition["else"], compiler:step(path, "else")) or nil
+  local yes = definition["then"] ~= nil and compiler:node(definition["then"],
+    compiler:step(path, "then")) or nil
+  local no = definition["else"] ~= nil and compiler:node(definition["else"],
+    compiler:step(path, "else")) or nil
   return nil, function(value, run, level)
     if run:satisfies(test, value, level) then
       value = settle(test, value, run, level)
@@ -312,7 +317,8 @@ end
 
 -- In the order in which they run: what fills in defaults before what counts members.
 M.groups = {
-  { keywords = { "properties", "patternProperties", "additionalProperties" }, build = M.members, always_at_top = true },
+  { keywords = { "properties", "patternProperties", "additionalProperties" }, build = M.members,
+    always_at_top = true },
   { keywords = { "required" }, build = M.required },
   { keywords = { "propertyNames" }, build = M.property_names },
   { keywords = { "dependentSchemas" }, build = M.dependent_schemas },

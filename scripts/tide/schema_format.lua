@@ -213,7 +213,8 @@ end
 
 
 local function is_uuid(text)
-  return #text == 36 and text:match("^%x+%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x+$") ~= nil and text:sub(9, 9) == "-"
+  return #text == 36 and text:match("^%x+%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x+$") ~= nil
+    and text:sub(9, 9) == "-"
 end
 
 

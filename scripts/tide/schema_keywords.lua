@@ -25,7 +25,8 @@ local function count_limit(kind, word, at_least, measure)
       compiler:fail(path, "must be a whole number of at least 0")
     end
     limit = math.tointeger(limit) or limit
-    local words = ("must have at %s %s"):format(at_least and "least" or "most", counted(limit, word))
+    local words = ("must have at %s %s"):format(at_least and "least" or "most",
+      counted(limit, word))
     return kind, function(value, run, level)
       local count = measure(value)
       if at_least and count < limit or not at_least and count > limit then
@@ -81,7 +82,8 @@ local function is_multiple(value, divisor)
   end
   -- 0.3 is a multiple of 0.1, whatever binary fractions make of it.
   local nearest = math.floor(quotient + 0.5)
-  return math.abs(quotient - nearest) <= 1e-9 * math.max(1, math.abs(quotient)) and (nearest ~= 0 or value == 0)
+  return math.abs(quotient - nearest) <= 1e-9 * math.max(1, math.abs(quotient))
+    and (nearest ~= 0 or value == 0)
 end
 
 
@@ -197,7 +199,9 @@ local function unique_items(compiler, wanted, path)
       local seen = type(item) == "table" and seen_tables or seen_scalars
       local id = identity(item)
       if seen[id] then
-        run:report(level, ("must not hold the same item twice (items %d and %d)"):format(seen[id] - 1, position - 1))
+        run:report(level,
+          ("must not hold the same item twice (items %d and %d)"):format(seen[id] - 1,
+          position - 1))
         return
       end
       seen[id] = position

@@ -24,9 +24,11 @@ local Run = {}
 Run.__index = Run
 
 
---- A validation of `value`. `direction` is "in" (defaults filled, base64 decoded) or "out" (base64 encoded).
+--- A validation of `value`. `direction` is "in" (defaults filled, base64 decoded) or "out" (base64
+--- encoded).
 function M.new(direction)
-  local run = { path = {}, errors = {}, direction = direction, fill = true, quiet = false, failed = false }
+  local run = { path = {}, errors = {}, direction = direction, fill = true, quiet = false,
+    failed = false }
   return setmetatable(run, Run)
 end
 
@@ -132,7 +134,8 @@ end
 
 
 local function fits(wanted, kind)
-  return wanted == nil or wanted == kind or (kind == "empty" and (wanted == "object" or wanted == "array"))
+  return wanted == nil or wanted == kind or (kind == "empty"
+    and (wanted == "object" or wanted == "array"))
 end
 
 

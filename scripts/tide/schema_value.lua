@@ -124,7 +124,8 @@ function M.copy(value)
   local state = setmetatable({ path = {}, nodes = 0 }, Copy)
   local result = copy_value(value, state, 1)
   if state.message then
-    return nil, { detail = M.subject(state.path, #state.path) .. " " .. state.message, pointer = state.pointer }
+    return nil, { detail = M.subject(state.path, #state.path) .. " " .. state.message,
+      pointer = state.pointer }
   end
   return result
 end

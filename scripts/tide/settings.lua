@@ -69,7 +69,8 @@ end
 local function resolve_paths(config, folder)
   for _, key in ipairs(schema.top) do
     if key.path or key.type == "tls" then
-      config[key.name] = each_text(config[key.name], function(text) return resolve(folder, text) end)
+      config[key.name] = each_text(config[key.name],
+        function(text) return resolve(folder, text) end)
     end
   end
   for _, name in ipairs({ "store", "listen" }) do
@@ -93,12 +94,13 @@ end
 
 
 local function missing_global(_, name)
-  error(("config.lua sees `env` and nothing else: %s is not available"):format(message.clean(tostring(name), 100)), 2)
+  local shown = message.clean(tostring(name), 100)
+  error(("config.lua sees `env` and nothing else: %s is not available"):format(shown), 2)
 end
 
 
---- Evaluates config.lua, which sees `env(name, default)` and nothing else. Values are not checked yet; paths
---- are resolved against its folder. The caller has set the task's budget.
+--- Evaluates config.lua, which sees `env(name, default)` and nothing else. Values are not checked
+--- yet; paths are resolved against its folder. The caller has set the task's budget.
 ---@param path string shown in messages
 ---@param text string
 ---@param getenv fun(name: string): string|nil
@@ -107,7 +109,8 @@ function M.load(path, text, getenv)
   if #text > M.MAX_CONFIG_BYTES then
     return nil, path .. ": larger than " .. M.MAX_CONFIG_BYTES .. " bytes"
   end
-  local environment = setmetatable({ env = make_env(getenv) }, { __index = missing_global, __metatable = false })
+  local environment = setmetatable({ env = make_env(getenv) },
+    { __index = missing_global, __metatable = false })
   local chunk, err = load(text, "@" .. path, "t", environment)
   if not chunk then
     return nil, message.clean(locate.restore(err, path))
@@ -147,7 +150,8 @@ local function sorted(members)
 end
 
 
--- Checks the members of one table against the keys that exist. `note(keys, words)` takes each fault.
+-- Checks the members of one table against the keys that exist. `note(keys, words)` takes each
+-- fault.
 local function check_members(members, known, prefix, note)
   for _, name in ipairs(sorted(members)) do
     local key = known[name]
@@ -182,7 +186,8 @@ local function collector(where)
 end
 
 
---- Checks a table of integration keys (a provider's `config`, `defaults`, one integration, a PATCH).
+--- Checks a table of integration keys (a provider's `config`, `defaults`, one integration, a
+--- PATCH).
 ---@param members table
 ---@param prefix string[] where it stands, for messages
 ---@param where fun(keys): string
@@ -203,7 +208,7 @@ local function check_integrations(integrations, note)
     local members = integrations[name]
     local path = { "integrations", name }
     if not settings_type.is_name(name) then
-      note(path, "the name of an integration is a lower-case letter, then letters, digits and _, at most 50")
+      note(path, "the name of an integration is " .. settings_type.NAME_RULE)
     elseif type(members) ~= "table" then
       note(path, "expected a table, got " .. message.article(type(members)))
     else
@@ -237,7 +242,8 @@ function M.check_config(config, where)
 end
 
 
---- The top keys with the built-in value where config.lua says nothing. `path` is that of config.lua.
+--- The top keys with the built-in value where config.lua says nothing. `path` is that of
+--- config.lua.
 ---@param config table checked
 ---@param path? string
 ---@return table
@@ -269,7 +275,8 @@ end
 local function claim(taken, variable, owner, errors)
   local other = taken[variable] or RESERVED_VARIABLES[variable]
   if other then
-    errors[#errors + 1] = ("%s would set both %s and %s: rename one of them"):format(variable, other, owner)
+    errors[#errors + 1] = ("%s would set both %s and %s: rename one of them"):format(variable,
+      other, owner)
   else
     taken[variable] = owner
   end
@@ -277,7 +284,8 @@ end
 
 
 --- Names that would share a variable of the environment.
----@param secrets table<string, table<string, any>> the declared secrets of each integration, by name
+---@param secrets table<string, table<string, any>> the declared secrets of each integration, by
+--- name
 ---@return string[] errors
 function M.variable_conflicts(secrets)
   local taken, errors = {}, {}
@@ -391,11 +399,11 @@ local function environment_layer(integration, getenv)
 end
 
 
---- The effective values of an integration, and the layer that each came from (members of `extra_config`
---- under "extra_config.NAME").
+--- The effective values of an integration, and the layer that each came from (members of
+--- `extra_config` under "extra_config.NAME").
 ---@param name string
----@param layers table checked tables `provider`, `defaults`, `integration`, `overrides`, and the function `getenv`;
---- each may be left out
+---@param layers table checked tables `provider`, `defaults`, `integration`, `overrides`, and the
+--- function `getenv`; each may be left out
 ---@return table|nil values, table sources_or_errors
 function M.effective(name, layers)
   local environment, errors = {}, {}

@@ -10,6 +10,9 @@ local M = {}
 local NAME_PATTERN = "^[a-z][a-z0-9_]*$"
 local NAME_LENGTH = 50
 
+--- What `is_name` asks for, in words.
+M.NAME_RULE = "a lower-case letter, then letters, digits and _, at most 50"
+
 
 --- Whether `name` can name an integration, an operation or a secret.
 ---@return boolean
@@ -205,7 +208,8 @@ local check_base_url_list = list_of("a URL or a list of URLs", check_one_base_ur
 
 local function check_base_url(value, key)
   if type(value) == "table" then
-    return #value == 0 and mismatch("a URL or a list of URLs", value) or check_base_url_list(value, key)
+    return #value == 0 and mismatch("a URL or a list of URLs", value)
+      or check_base_url_list(value, key)
   end
   return check_one_base_url(value)
 end
@@ -213,7 +217,7 @@ end
 
 local function check_name(value)
   if not M.is_name(value) then
-    return "expected a name: a lower-case letter, then letters, digits and _, at most 50"
+    return "expected a name: " .. M.NAME_RULE
   end
 end
 
@@ -246,7 +250,8 @@ M.types = {
   object = { label = "table", check = check_object, json = true },
   list = { label = "list", check = check_list, json = true },
   text_list = { label = "list of texts", check = check_text_list, json = true },
-  number_list = { label = "list of numbers", check = list_of("a list of numbers", check_number), json = true },
+  number_list = { label = "list of numbers", check = list_of("a list of numbers", check_number),
+    json = true },
   text_or_list = { label = "text or list", check = check_text_or_list, json = "maybe" },
   workers = { label = "\"auto\" or whole number", check = check_workers },
   url = { label = "URL", check = check_url },
@@ -287,7 +292,8 @@ local function read(key, text)
   if key.type == "boolean" then
     return BOOLEANS[text:lower()]
   end
-  if key.type == "integer" or key.type == "number" or (key.type == "workers" and text ~= "auto") then
+  if key.type == "integer" or key.type == "number"
+    or (key.type == "workers" and text ~= "auto") then
     -- As JSON writes numbers: no hexadecimal, no infinities, no white space.
     return text:match("^%-?%d+%.?%d*[eE]?[+-]?%d*$") and tonumber(text) or nil
   end

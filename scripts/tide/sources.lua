@@ -93,12 +93,14 @@ function M.read(config_path, getenv)
     return nil, { fault }
   end
   local base = folder_of(config_path)
-  local scripts, scripts_fault = read_folders({ (base and base .. "/" or "") .. "scripts" }, {}, false, where)
+  local scripts, scripts_fault = read_folders({ (base and base .. "/" or "") .. "scripts" }, {},
+    false, where)
   if not scripts then
     return nil, { scripts_fault }
   end
   return {
-    config = config, config_path = config_path, config_text = text, files = files, scripts = scripts,
+    config = config, config_path = config_path, config_text = text, files = files,
+    scripts = scripts,
     bundled = read_bundled(), getenv = getenv,
   }
 end

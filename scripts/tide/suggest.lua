@@ -16,8 +16,10 @@ local function distance(left, right)
     current[0] = i
     for j = 1, #right do
       local same = left:byte(i) == right:byte(j)
-      local best = math.min(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (same and 0 or 1))
-      if i > 1 and j > 1 and left:byte(i) == right:byte(j - 1) and left:byte(i - 1) == right:byte(j) then
+      local best = math.min(previous[j] + 1, current[j - 1] + 1,
+        previous[j - 1] + (same and 0 or 1))
+      if i > 1 and j > 1 and left:byte(i) == right:byte(j - 1)
+        and left:byte(i - 1) == right:byte(j) then
         best = math.min(best, before[j - 2] + 1)
       end
       current[j] = best
