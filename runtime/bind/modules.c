@@ -6,9 +6,12 @@
 #include <string.h>
 
 #include "bind/counters.h"
+#include "bind/crypto.h"
 #include "bind/host.h"
 #include "bind/host_files.h"
+#include "bind/http.h"
 #include "bind/json.h"
+#include "bind/log.h"
 #include "bind/sandbox.h"
 #include "bind/secrets.h"
 #include "bind/server.h"
@@ -22,9 +25,12 @@
 #define MODULE_PATH_MAX 256
 
 static const luaL_Reg modules[] = {
+    {"tide.crypto", luaopen_tide_crypto},
+    {"tide.engine.log", luaopen_tide_engine_log},
     {"tide.engine.sandbox", luaopen_tide_engine_sandbox},
     {"tide.engine.task", luaopen_tide_engine_task},
     {"tide.host", luaopen_tide_host},
+    {"tide.http", luaopen_tide_http},
     {"tide.json", luaopen_tide_json},
     {"tide.server", luaopen_tide_server},
     {"tide.state.counters", luaopen_tide_state_counters},

@@ -3,8 +3,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "bind/shared.h"
 #include "io/store.h"
 #include "state/counters.h"
@@ -12,15 +14,17 @@
 #include "state/secrets.h"
 #include "state/singleflight.h"
 
+#define LOG_WAIT_MS 2000
 #define STORE_CLOSE_NS 10000000000ull
 
 static int open_all(struct shared *shared) {
+  shared->log = log_new(STDOUT_FILENO);
   shared->counters = counters_new();
   shared->singleflight = singleflight_new();
   shared->publications = publications_new();
   shared->secrets = secrets_new();
   bool complete = shared->counters != NULL && shared->singleflight != NULL &&
-                  shared->publications != NULL && shared->secrets != NULL;
+                  shared->publications != NULL && shared->secrets != NULL && shared->log != NULL;
   return complete ? 0 : -1;
 }
 
@@ -46,5 +50,6 @@ void process_close(struct shared *shared) {
   publications_free(shared->publications);
   singleflight_free(shared->singleflight);
   counters_free(shared->counters);
+  log_free(shared->log, LOG_WAIT_MS);
   free(shared);
 }

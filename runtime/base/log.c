@@ -1,0 +1,180 @@
+#include "base/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+#define WRITE_WAIT_MS 100 /* between looks at whether the log is to end */
+
+struct log {
+  pthread_t thread;
+  pthread_mutex_t mutex;
+  pthread_cond_t changed;
+  struct buf queue;   /* under the mutex */
+  struct buf writing; /* the thread's */
+  int descriptor;
+  bool stop, ended;
+  _Atomic bool abandon; /* do not wait for the descriptor any more */
+  _Atomic bool broken;
+  _Atomic uint64_t dropped;
+  uint64_t reported; /* drops that a line has told of; the thread's */
+  _Atomic int level;
+};
+
+/* --- the thread --- */
+
+/* False when the descriptor is of no more use, or when the end cannot wait for it. */
+static bool wait_writable(struct log *log) {
+  struct pollfd entry = {.fd = log->descriptor, .events = POLLOUT};
+  while (poll(&entry, 1, WRITE_WAIT_MS) <= 0)
+    if (atomic_load(&log->abandon)) return false;
+  return (entry.revents & (POLLERR | POLLNVAL)) == 0;
+}
+
+static bool write_out(struct log *log, const char *bytes, size_t length) {
+  while (length > 0) {
+    if (!wait_writable(log)) return false;
+    ssize_t count = write(log->descriptor, bytes, length);
+    if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (count < 0) return false;
+    bytes += count;
+    length -= (size_t)count;
+  }
+  return true;
+}
+
+static void report_drops(struct log *log) {
+  char line[128];
+  uint64_t dropped = atomic_load(&log->dropped);
+  if (dropped == log->reported) return;
+  int length = snprintf(line, sizeof line,
+                        "{\"level\":\"warn\",\"message\":\"log lines were dropped\","
+                        "\"count\":%llu}\n",
+                        (unsigned long long)(dropped - log->reported));
+  log->reported = dropped;
+  write_out(log, line, (size_t)length);
+}
+
+static void take(struct log *log) {
+  struct buf empty = log->writing;
+  log->writing = log->queue;
+  log->queue = empty;
+  buf_clear(&log->queue);
+}
+
+static void *run(void *argument) {
+  struct log *log = argument;
+  pthread_mutex_lock(&log->mutex);
+  for (;;) {
+    while (log->queue.length == 0 && !log->stop) pthread_cond_wait(&log->changed, &log->mutex);
+    if (log->queue.length == 0) break;
+    take(log);
+    pthread_mutex_unlock(&log->mutex);
+    if (!atomic_load(&log->broken) && !write_out(log, log->writing.data, log->writing.length))
+      atomic_store(&log->broken, true);
+    else
+      report_drops(log);
+    pthread_mutex_lock(&log->mutex);
+  }
+  log->ended = true;
+  pthread_cond_broadcast(&log->changed);
+  pthread_mutex_unlock(&log->mutex);
+  return NULL;
+}
+
+/* --- its users --- */
+
+static int start(struct log *log) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int status = pthread_create(&log->thread, NULL, run, log);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return status;
+}
+
+struct log *log_new(int descriptor) {
+  struct log *log = calloc(1, sizeof *log);
+  if (log == NULL) return NULL;
+  log->descriptor = descriptor;
+  atomic_init(&log->level, LOG_LEVEL_INFO);
+  buf_init(&log->queue, LOG_QUEUE_BYTES);
+  buf_init(&log->writing, LOG_QUEUE_BYTES);
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_mutex_init(&log->mutex, NULL);
+  pthread_cond_init(&log->changed, &attributes);
+  pthread_condattr_destroy(&attributes);
+  if (start(log) == 0) return log;
+  free(log);
+  return NULL;
+}
+
+static bool wait_for_end(struct log *log, unsigned wait_ms) {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_sec += wait_ms / 1000;
+  until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+  until.tv_sec += until.tv_nsec / 1000000000;
+  until.tv_nsec %= 1000000000;
+  int status = 0;
+  while (!log->ended && status == 0)
+    status = pthread_cond_timedwait(&log->changed, &log->mutex, &until);
+  return log->ended;
+}
+
+void log_free(struct log *log, unsigned wait_ms) {
+  if (log == NULL) return;
+  pthread_mutex_lock(&log->mutex);
+  log->stop = true;
+  pthread_cond_broadcast(&log->changed);
+  if (!wait_for_end(log, wait_ms)) atomic_store(&log->abandon, true);
+  bool ended = wait_for_end(log, 10 * WRITE_WAIT_MS);
+  pthread_mutex_unlock(&log->mutex);
+  if (!ended) return; /* it hangs in write(2) */
+  pthread_join(log->thread, NULL);
+  buf_deinit(&log->queue);
+  buf_deinit(&log->writing);
+  pthread_cond_destroy(&log->changed);
+  pthread_mutex_destroy(&log->mutex);
+  free(log);
+}
+
+/* The mutex is held. All of the line or nothing. */
+static bool append(struct log *log, const char *line, size_t length) {
+  if (buf_reserve(&log->queue, length + 1) != 0) return false;
+  return buf_append(&log->queue, line, length) == 0 && buf_append(&log->queue, "\n", 1) == 0;
+}
+
+bool log_write(struct log *log, const char *line, size_t length) {
+  bool queued = false;
+  if (length <= LOG_LINE_MAX && !atomic_load(&log->broken)) {
+    pthread_mutex_lock(&log->mutex);
+    queued = !log->stop && append(log, line, length);
+    if (queued) pthread_cond_signal(&log->changed);
+    pthread_mutex_unlock(&log->mutex);
+  }
+  if (!queued) atomic_fetch_add(&log->dropped, 1);
+  return queued;
+}
+
+uint64_t log_dropped(struct log *log) {
+  return atomic_load(&log->dropped);
+}
+
+void log_set_level(struct log *log, enum log_level level) {
+  atomic_store(&log->level, (int)level);
+}
+
+bool log_is_enabled(struct log *log, enum log_level level) {
+  return (int)level >= atomic_load_explicit(&log->level, memory_order_relaxed);
+}
