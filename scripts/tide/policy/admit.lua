@@ -71,7 +71,7 @@ function M.wrap(next, operation)
       end
     end
     if prepare then
-      local ok, prepared = script.run(call, prepare, value)
+      local ok, prepared = script.run(call, prepare, value, call.integration.settings)
       if not ok then
         return refuse(call, "prepare", prepared)
       end

@@ -1,0 +1,321 @@
+-- For specs: an integration in a runtime of its own, with fresh state, a virtual clock and a
+-- scripted upstream behind a real socket.
+
+local host = require "tide.host"
+local task = require "tide.task"
+local call = require "tide.call"
+local generation = require "tide.generation"
+local secrets = require "tide.secrets"
+local client = require "tide.upstream.client"
+local upstream = require "tide.test.upstream"
+
+local M = {}
+
+local FILE_BYTES_MAX = 4 * 1024 * 1024
+local OPTIONS = {
+  secrets = "table", config = "table", source = "string", also = "table", clock = "string",
+}
+
+-- Runtimes that are open, to be closed when the test that made them ends.
+local open = {}
+local made = 0
+-- Whether somebody is already moving the clock.
+local moving = false
+
+local Runtime = {}
+local METATABLE = {}
+
+
+local function check_options(options)
+  for name, value in pairs(options) do
+    if OPTIONS[name] == nil then
+      error(string.format("t.integration: unknown option %q", tostring(name)), 3)
+    end
+    if type(value) ~= OPTIONS[name] then
+      error(string.format("t.integration: %s must be a %s", name, OPTIONS[name]), 3)
+    end
+  end
+end
+
+
+local function read(path)
+  local text, message = host.read_file(path, FILE_BYTES_MAX)
+  if text == nil then
+    error(string.format("t.integration: could not read %s: %s", path, message), 0)
+  end
+  return text
+end
+
+
+-- The file of a provider: given, at a path, in the project, in the binary.
+local function provider_file(name_or_path, source)
+  local name = name_or_path:match("([^/]+)%.lua$") or name_or_path
+  if source then
+    return { name = name, path = "providers/" .. name .. ".lua", text = source }
+  end
+  if name ~= name_or_path then
+    return { name = name, path = name_or_path, text = read(name_or_path) }
+  end
+  local path = "providers/" .. name .. ".lua"
+  if host.stat(path) == "file" then
+    return { name = name, path = path, text = read(path) }
+  end
+  local text = host.asset(path)
+  if text == nil then
+    error("t.integration: there is no provider " .. name .. " in providers/ or in the binary", 0)
+  end
+  return { name = name, path = path, text = text }
+end
+
+
+local function project_scripts()
+  local files = {}
+  if host.stat("scripts") ~= "directory" then
+    return files
+  end
+  for _, file in ipairs(host.list("scripts") or {}) do
+    local name = file:match("^([^.].*)%.lua$")
+    if name then
+      local path = "scripts/" .. file
+      files[#files + 1] = { name = name, path = path, text = read(path) }
+    end
+  end
+  return files
+end
+
+
+local function build(parts)
+  local files, integrations = {}, {}
+  for name, part in pairs(parts) do
+    files[#files + 1] = part.file
+    integrations[name] = part.config or {}
+  end
+  local built, faults = generation.build({
+    config = { integrations = integrations },
+    config_path = "config.lua",
+    files = files,
+    scripts = project_scripts(),
+  })
+  if built == nil then
+    error(table.concat(faults, "\n"), 0)
+  end
+  for name in pairs(parts) do
+    local integration = built.integrations[name]
+    if not integration.provider then
+      error(table.concat(integration.error.faults, "\n"), 0)
+    end
+  end
+  return built
+end
+
+
+-- The integration's requests go to the scripted upstream; the path of its base_url stays.
+local function redirect_to(integration, origin, config)
+  if config and config.base_url then
+    return
+  end
+  local base = client.of(integration).base
+  if base then
+    integration.values.base_url = origin .. base.url:match("^[^:]+://[^/]+(.*)$")
+  end
+  integration.client = nil
+end
+
+
+local function adopt(runtime, name, part)
+  local integration = runtime.generation.integrations[name]
+  integration.owner = string.format("%s#%d", name, made)
+  redirect_to(integration, runtime.url, part.config)
+  for secret, value in pairs(part.secrets or {}) do
+    if not integration.declared_secrets[secret] then
+      error(string.format("t.integration: %s declares no secret %q", name, secret), 0)
+    end
+    secrets.put(integration, secret, value, "environment")
+  end
+end
+
+
+local function parts_of(name_or_path, options)
+  local file = provider_file(name_or_path, options.source)
+  local parts = { [file.name] = { file = file, config = options.config, secrets = options.secrets } }
+  for name, other in pairs(options.also or {}) do
+    parts[name] = {
+      file = provider_file(other.path or name, other.source),
+      config = other.config,
+      secrets = other.secrets,
+    }
+  end
+  return parts, file.name
+end
+
+
+-- A runtime with one integration (and those of `also`, for ctx.call). `options`: secrets,
+-- config, source (the provider's text, in place of its file), also = { NAME = { source,
+-- path, secrets, config } }, clock = "real" for a clock that is not frozen.
+function M.integration(name_or_path, options)
+  options = options or {}
+  if type(name_or_path) ~= "string" then
+    error("t.integration expects the name of a provider or its path", 2)
+  end
+  check_options(options)
+  M.hook()
+  made = made + 1
+  local parts, name = parts_of(name_or_path, options)
+  local runtime = setmetatable({ name = name, generation = build(parts), rows = {} }, METATABLE)
+  if options.clock ~= "real" then
+    host.freeze_clock()
+  end
+  runtime.server = upstream.new()
+  runtime.requests = runtime.server.requests
+  runtime.url = runtime.server.url
+  open[#open + 1] = runtime
+  for part_name, part in pairs(parts) do
+    adopt(runtime, part_name, part)
+  end
+  runtime.generation.capture = function(row)
+    runtime.rows[#runtime.rows + 1] = row
+  end
+  call.bind(runtime.generation)
+  runtime.config = runtime.generation.integrations[name].settings
+  return runtime
+end
+
+
+-- Scripts the answer to "METHOD PATH": a table { status, json, body, headers, delay, close },
+-- a list of those (the last one stays), or a function of the request that returns one.
+function Runtime.upstream(self, pattern, answer)
+  self.server:script(pattern, answer)
+end
+
+
+-- Runs `fn(...)` and moves the virtual clock on whenever it waits for time to pass.
+function M.run(fn, ...)
+  if moving then
+    return fn(...)
+  end
+  local work <close> = task.spawn(fn, ...)
+  moving = true
+  local moved, problem = pcall(host.advance_clock, nil, work)
+  moving = false
+  if not moved and not tostring(problem):find("not frozen", 1, true) then
+    error(problem, 0)
+  end
+  local results = table.pack(work:join())
+  if not results[1] then
+    error(results[2], 0)
+  end
+  return table.unpack(results, 2, results.n)
+end
+
+
+-- Runs each function of `list` at the same time; their results in order.
+function M.all(list, options)
+  return M.run(task.all, list, options or { limit = #list })
+end
+
+
+-- Moves the virtual clock on; timers fire in order, tasks and sockets come to rest between.
+function M.advance(seconds)
+  host.advance_clock(seconds)
+end
+
+
+local function perform(runtime, operation, input, options)
+  local result, err = call.run(runtime.generation, runtime.name, operation, input, options)
+  return result, err
+end
+
+
+-- Calls an operation: data, meta; raises the error table. `options` as for a call over HTTP:
+-- timeout_ms, mock, debug, caller, user_id, trace_id, idempotency_key.
+function Runtime.call(self, operation, input, options)
+  local result, err = M.run(perform, self, operation, input, options)
+  self.server:check()
+  if err then
+    error(err, 0)
+  end
+  return result.data, result.meta
+end
+
+
+-- The rows of integration_call_logs that were written, oldest first.
+function Runtime.logs(self)
+  return self.rows
+end
+
+
+-- Ends the runtime: its upstream, its secrets. Done by itself at the end of a test.
+function Runtime.close(self)
+  self.server:close()
+  for _, integration in pairs(self.generation.integrations) do
+    secrets.forget(integration)
+  end
+end
+
+
+-- Methods are called with a dot, as acme.call(operation, input), and with a colon.
+METATABLE.__index = function(self, name)
+  local method = Runtime[name]
+  if method == nil then
+    return nil
+  end
+  local bound = function(first, ...)
+    if first == self then
+      return method(self, ...)
+    end
+    return method(self, first, ...)
+  end
+  rawset(self, name, bound)
+  return bound
+end
+
+
+-- Closes every runtime made since `first` and lets the clock go.
+local function close_since(first)
+  for index = #open, first, -1 do
+    open[index]:close()
+    open[index] = nil
+  end
+  if #open == 0 then
+    host.thaw_clock()
+  end
+end
+
+
+function M.reset()
+  close_since(1)
+end
+
+
+local hooked = false
+
+-- Inside busted a runtime ends with the test, or the block of tests, that made it.
+function M.hook()
+  if hooked then
+    return
+  end
+  hooked = true
+  local loaded, busted = pcall(require, "busted")
+  if not loaded or type(busted) ~= "table" or not busted.subscribe then
+    return
+  end
+  local marks = {}
+  local function enter()
+    marks[#marks + 1] = #open + 1
+    return nil, true
+  end
+  local function leave()
+    close_since(table.remove(marks) or 1)
+    return nil, true
+  end
+  busted.subscribe({ "test", "start" }, enter)
+  busted.subscribe({ "test", "end" }, leave)
+  busted.subscribe({ "file", "end" }, function()
+    close_since(1)
+    return nil, true
+  end)
+end
+
+M.hook()
+
+return M

@@ -1,0 +1,81 @@
+local host = require "tide.host"
+local errors = require "tide.errors"
+local secrets = require "tide.secrets"
+local state = require "tide.state.secrets"
+
+local made = 0
+
+
+local function integration()
+  made = made + 1
+  return {
+    name = "acme",
+    owner = "secrets_env_spec#" .. made,
+    declared_secrets = { api_key = true, password = true },
+  }
+end
+
+
+local function load(one, variables)
+  return secrets.load({ integrations = { acme = one } }, function(name) return variables[name] end)
+end
+
+
+describe("secrets", function()
+  local one
+
+  before_each(function() one = integration() end)
+  after_each(function() secrets.forget(one) end)
+
+  it("come from the environment under the integration's and their own name", function()
+    load(one, { TIDEGATE_ACME_API_KEY = "key-0123456789" })
+    assert.equal("key-0123456789", secrets.value(one, "api_key"))
+    assert.same({ "password" }, secrets.missing(one))
+  end)
+
+  it("come from a file, without the line break at its end", function()
+    local path = os.tmpname()
+    assert(host.write_file(path, "from-a-file\n"))
+    load(one, { TIDEGATE_ACME_PASSWORD_FILE = path })
+    os.remove(path)
+    assert.equal("from-a-file", secrets.value(one, "password"))
+  end)
+
+  it("that are missing are named, with the variable that sets them", function()
+    load(one, {})
+    local ok, err = pcall(secrets.value, one, "api_key")
+    assert.is_false(ok)
+    assert.is_true(errors.is(err))
+    assert.equal("not_configured", err.code)
+    assert.is_truthy(err.message:find("TIDEGATE_ACME_API_KEY", 1, true))
+  end)
+
+  it("in a file that cannot be read are reported, and the old value stays", function()
+    load(one, { TIDEGATE_ACME_API_KEY = "key-0123456789" })
+    local faults = load(one, { TIDEGATE_ACME_API_KEY_FILE = "/nonexistent/secret" })
+    assert.equal(1, #faults)
+    assert.is_truthy(faults[1]:find("TIDEGATE_ACME_API_KEY_FILE", 1, true))
+    assert.equal("key-0123456789", secrets.value(one, "api_key"))
+  end)
+
+  it("that left the environment are gone", function()
+    load(one, { TIDEGATE_ACME_API_KEY = "key-0123456789" })
+    load(one, {})
+    assert.same({ "api_key", "password" }, secrets.missing(one))
+  end)
+
+  it("that were stored are not overridden by the environment", function()
+    secrets.put(one, "api_key", "stored-0123456789", "stored")
+    load(one, { TIDEGATE_ACME_API_KEY = "key-0123456789" })
+    assert.equal("stored-0123456789", secrets.value(one, "api_key"))
+  end)
+
+  it("that change take the token along that was fetched with them", function()
+    load(one, { TIDEGATE_ACME_API_KEY = "key-0123456789" })
+    state.put(one.owner, "auth:token", "token-0123456789", "token")
+    load(one, { TIDEGATE_ACME_API_KEY = "key-0123456789" })
+    assert.is_string(state.get(one.owner, "auth:token"))
+    load(one, { TIDEGATE_ACME_API_KEY = "key-9876543210" })
+    assert.is_nil(state.get(one.owner, "auth:token"))
+  end)
+end)
