@@ -36,13 +36,25 @@ static void roll_back(struct sqlite_connection *connection) {
     sqlite_connection_control(connection, "ROLLBACK", NULL);
 }
 
-static int run_together(struct sqlite_connection *connection, struct store_request *first,
+/* The next to run. Who was answered a moment ago asks again while the others' statements run:
+ * without a second look the clients fall into two halves that wait for each other's commits. */
+static struct store_request *next_request(const struct sqlite_batch *batch,
+                                          struct store_request *request) {
+  if (request->next == NULL && batch->more != NULL) batch->more(batch->context, batch->requests);
+  return request->next;
+}
+
+static int run_together(struct sqlite_connection *connection, const struct sqlite_batch *batch,
                         struct err *err) {
   int code = sqlite_connection_control(connection, "BEGIN IMMEDIATE", err);
   if (code != SQLITE_OK) return code;
-  for (struct store_request *request = first; request != NULL; request = request->next) {
+  struct store_request *request = batch->requests->first;
+  while (request != NULL) {
     code = run_request(connection, request);
-    if (code == SQLITE_OK) continue;
+    if (code == SQLITE_OK) {
+      request = next_request(batch, request);
+      continue;
+    }
     *err = request->err;
     /* Its neighbours run again; a request that cost everybody the transaction does not. */
     if (!sqlite3_get_autocommit(connection->db)) request->err.code = NULL;
@@ -76,13 +88,13 @@ static int run_one_by_one(struct sqlite_connection *connection, struct store_req
 }
 
 enum sqlite_batch_outcome sqlite_batch_run(struct sqlite_connection *connection,
-                                           struct store_request *first, struct err *err) {
-  int code = run_together(connection, first, err);
+                                           const struct sqlite_batch *batch, struct err *err) {
+  int code = run_together(connection, batch, err);
   if (code != SQLITE_OK && !sqlite_statement_is_environment(code)) code = SQLITE_ABORT;
   /* Each further round leaves out at least the request that ended the one before. */
   while (code == SQLITE_ABORT) {
     roll_back(connection);
-    code = run_one_by_one(connection, first, err);
+    code = run_one_by_one(connection, batch->requests->first, err);
   }
   if (code == SQLITE_OK) return SQLITE_BATCH_COMMITTED;
   roll_back(connection);

@@ -15,9 +15,18 @@ enum sqlite_batch_outcome {
   SQLITE_BATCH_DAMAGED,   /* as broken, and the file is corrupt */
 };
 
-/* Runs the requests from `first` on. Unless committed, `err` says why ("unavailable"); what
- * each request has in its own err is then meaningless. */
+/* Where a batch comes from. */
+struct sqlite_batch {
+  struct store_queue *requests; /* at least one */
+  /* Called when all of them have run and are about to be committed: whatever has come in the
+   * meantime may be appended to `requests` and joins the same commit. NULL: nothing does. */
+  void (*more)(void *context, struct store_queue *requests);
+  void *context;
+};
+
+/* Runs the requests, which stay in the queue. Unless committed, `err` says why
+ * ("unavailable"); what each request has in its own err is then meaningless. */
 enum sqlite_batch_outcome sqlite_batch_run(struct sqlite_connection *connection,
-                                           struct store_request *first, struct err *err);
+                                           const struct sqlite_batch *batch, struct err *err);
 
 #endif

@@ -99,18 +99,23 @@ static void wait_until(struct sqlite_writer *writer, uint64_t time_ns) {
   pthread_cond_timedwait(&writer->wakes, &writer->lock, &until);
 }
 
-static void take_batch(struct sqlite_writer *writer, struct store_queue *batch, bool with_rows) {
+/* Moves what may share a commit to `batch`; under the lock. */
+static void take_requests(struct sqlite_writer *writer, struct store_queue *batch) {
+  size_t before = batch->bytes;
   while (writer->requests.first != NULL && writer->requests.first->kind != STORE_MIGRATE &&
          batch->count < SQLITE_WRITER_BATCH)
     store_queue_push(batch, store_queue_pop(&writer->requests));
-  writer->request_bytes_busy = batch->bytes;
-  if (!with_rows) return;
-  size_t requests = batch->count;
+  writer->request_bytes_busy += batch->bytes - before;
+}
+
+static void take_rows(struct sqlite_writer *writer, struct store_queue *batch) {
   size_t most = batch->count > 0 ? SQLITE_WRITER_BATCH : SQLITE_WRITER_BATCH_ROWS;
+  size_t count = batch->count;
+  size_t bytes = batch->bytes;
   while (writer->rows.first != NULL && batch->count < most)
     store_queue_push(batch, store_queue_pop(&writer->rows));
-  writer->rows_busy = batch->count - requests;
-  writer->row_bytes_busy = batch->bytes - writer->request_bytes_busy;
+  writer->rows_busy += batch->count - count;
+  writer->row_bytes_busy += batch->bytes - bytes;
 }
 
 /* Waits for something to do. Under the lock. */
@@ -128,7 +133,8 @@ static enum work next_work(struct sqlite_writer *writer, struct store_queue *bat
       return WORK_MIGRATE;
     }
     if (writer->requests.first != NULL || now >= rows_ns) {
-      take_batch(writer, batch, now >= writer->rows_retry_ns);
+      take_requests(writer, batch);
+      if (now >= writer->rows_retry_ns) take_rows(writer, batch);
       return WORK_BATCH;
     }
     if (writer->stopping && writer->rows.count == 0) return WORK_END;
@@ -162,10 +168,18 @@ static int ready_connection(struct sqlite_writer *writer, struct err *err) {
   return writer->broken ? replace_connection(writer, err) : 0;
 }
 
-static bool run_batch(struct sqlite_writer *writer, const struct store_queue *batch,
-                      struct err *err) {
+/* What waits by now joins the batch that is about to be committed. */
+static void take_more(void *context, struct store_queue *batch) {
+  struct sqlite_writer *writer = context;
+  pthread_mutex_lock(&writer->lock);
+  take_requests(writer, batch);
+  pthread_mutex_unlock(&writer->lock);
+}
+
+static bool run_batch(struct sqlite_writer *writer, struct store_queue *requests, struct err *err) {
   if (ready_connection(writer, err) != 0) return false;
-  enum sqlite_batch_outcome outcome = sqlite_batch_run(writer->connection, batch->first, err);
+  struct sqlite_batch batch = {.requests = requests, .more = take_more, .context = writer};
+  enum sqlite_batch_outcome outcome = sqlite_batch_run(writer->connection, &batch, err);
   if (outcome == SQLITE_BATCH_COMMITTED) return true;
   writer->broken = outcome != SQLITE_BATCH_REFUSED;
   if (outcome == SQLITE_BATCH_DAMAGED) {

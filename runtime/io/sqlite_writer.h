@@ -1,4 +1,4 @@
-/* The one thread that writes to the SQLite file. Whatever is waiting when it comes round goes
+/* The one thread that writes to the SQLite file. Whatever waits before it commits goes
  * into one commit: the disk's own latency is the time in which the next batch gathers.
  *
  * Requests that somebody waits for go first; rows that nobody waits for follow in the same
