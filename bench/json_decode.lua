@@ -23,7 +23,7 @@ local function measure(decode, text, seconds)
   assert(decode(text).data.recipient.address.city == "Seoul")
   run(decode, text, WARM_UP_SECONDS)
   local operations, cpu = run(decode, text, seconds)
-  return ("operations=%d failed=0 cpu_us=%d"):format(operations, cpu * 1e6)
+  return ("operations=%d failed=0 cpu_us=%.0f"):format(operations, cpu * 1e6)
 end
 
 

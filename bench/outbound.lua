@@ -36,4 +36,4 @@ run(WARM_UP_SECONDS)
 local before = host.process().cpu_seconds
 local calls, failed = run(tonumber(seconds))
 local cpu = host.process().cpu_seconds - before
-print(("operations=%d failed=%d cpu_us=%d"):format(calls, failed, cpu * 1e6))
+print(("operations=%d failed=%d cpu_us=%.0f"):format(calls, failed, cpu * 1e6))
