@@ -130,6 +130,26 @@ describe("generation", function()
     assert.is_nil(g.integrations.b.error)
   end)
 
+  it("stops a provider that never ends, however it tries to go on", function()
+    local endless = {
+      plain = "while true do end",
+      caught = "while true do pcall(function() while true do end end) end",
+      looked_at = "return setmetatable({}, { __index = function() while true do end end })",
+      repeated = 'local s = "" while true do s = ("x"):rep(1000) end',
+    }
+    local files = { file("good") }
+    for name, text in pairs(endless) do
+      files[#files + 1] = file(name, text)
+    end
+    local g = assert(build({ files = files, config = { script_timeout_ms = 50 } }))
+    assert.is_nil(g.integrations.good.error)
+    for name in pairs(endless) do
+      local fault = g.integrations[name].error
+      assert.truthy(fault.message:find("stopped", 1, true), fault.message)
+      assert.equal("providers/" .. name .. ".lua", fault.file)
+    end
+  end)
+
   it("says which provider is not there, and which was meant", function()
     local g = assert(build({ files = { file("nice_dnb") },
       config = { integrations = { nice_dbn = {} } },
@@ -248,5 +268,10 @@ describe("sources", function()
     local missing, errors = sources.read(folder .. "/config.lua", environment())
     assert.is_nil(missing)
     assert.truthy(errors[1]:find("config.lua:2: providers: there is no folder", 1, true), errors[1])
+
+    assert(host.write_file(folder .. "/config.lua", "while true do end"))
+    missing, errors = sources.read(folder .. "/config.lua", environment())
+    assert.is_nil(missing)
+    assert.truthy(errors[1]:find("stopped", 1, true), errors[1])
   end)
 end)

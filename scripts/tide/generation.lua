@@ -102,6 +102,15 @@ function Build:run_file(file, dependencies)
 end
 
 
+-- What was raised while a provider was checked, placed in its file: a line of the framework says
+-- nothing.
+local function check_fault(path, raised)
+  local words, file, line = locate.split(locate.restore(message.clean(raised), path))
+  local place = file == path and ("%s:%d"):format(path, line) or path
+  return ("%s: %s (while the provider was checked)"):format(place, words)
+end
+
+
 -- Provider, or nil and the faults. The check stays inside the budget: a table can have metamethods.
 function Build:load_provider(file, dependencies)
   task.budget(self.config.script_timeout_ms, "loading " .. file.path)
@@ -114,10 +123,7 @@ function Build:load_provider(file, dependencies)
   end)
   task.budget(nil)
   if not ok then
-    local words = locate.restore(message.clean(loaded), file.path)
-    local placed = words:sub(1, #file.path + 1) == file.path .. ":" and words or file.path .. ": "
-      .. words
-    return nil, { placed .. " (while the provider was checked)" }
+    return nil, { check_fault(file.path, loaded) }
   end
   return loaded, faults
 end

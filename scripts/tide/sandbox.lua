@@ -231,7 +231,8 @@ function M.load(source, path, options)
     return value
   end
   if kind then
-    return nil, ("%s: stopped while it was loaded: %s"):format(path, kind)
+    local reason = locate.split(message.clean(value))
+    return nil, ("%s: stopped while it was loaded: %s"):format(path, reason)
   end
   local words = locate.restore(message.clean(words_of(value)), path)
   return nil, names_file(words, path, loader.dependencies) and words or path .. ": " .. words

@@ -119,7 +119,7 @@ function M.load(path, text, getenv)
   if not ok then
     local words = locate.restore(message.clean(config), path)
     if kind then
-      words = path .. ": stopped: " .. kind
+      words = path .. ": stopped: " .. words
     elseif not words:find(path, 1, true) then
       words = path .. ": " .. words
     end

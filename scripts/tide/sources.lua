@@ -3,11 +3,15 @@
 
 local host = require "tide.host"
 local settings = require "tide.settings"
+local task = require "tide.task"
 
 local M = {}
 
 M.MAX_FILE_BYTES = 4 * 1024 * 1024
 M.MAX_FILES = 1000
+
+-- CPU time for config.lua, which is read before its own limits are known.
+local CONFIG_BUDGET_MS = 1000
 
 
 local function folder_of(path)
@@ -78,7 +82,9 @@ function M.read(config_path, getenv)
   if not text then
     return nil, { ("%s: could not be read: %s"):format(config_path, err) }
   end
+  task.budget(CONFIG_BUDGET_MS, "loading " .. config_path)
   local config, where = settings.load(config_path, text, getenv)
+  task.budget(nil)
   if not config then
     return nil, { where }
   end
