@@ -51,6 +51,10 @@ function task.unpark(waiting) end
 ---@return boolean|nil ok, any ...
 function task.timeout(seconds, fn, ...) end
 
+--- The same on the real clock, also while the worker's is frozen (the limit of a spec).
+---@return boolean|nil ok, any ...
+function task.real_timeout(seconds, fn, ...) end
+
 --- Runs `fn(...)` protected: `true, results...`, or `false, error, kind, traceback`, where
 --- kind is nil, "script_timeout" or "out_of_memory". The budget (CPU between two waits)
 --- is renewed after a failure of these two kinds, so that the caller can go on; the

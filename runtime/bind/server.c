@@ -258,7 +258,7 @@ static struct service *new_service(lua_State *L) {
   service->worker = worker;
   uuid_source_init(&service->ids);
   service->server =
-      http_server_new(worker_loop(worker), worker_timers(worker), worker_clock(worker));
+      http_server_new(worker_loop(worker), worker_real_timers(worker), worker_clock(worker));
   if (service->server == NULL) {
     free(service);
     luaL_error(L, "not enough memory");

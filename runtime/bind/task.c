@@ -157,12 +157,12 @@ static void alarm_close(void *pointer) {
 }
 
 /* Opens an operation with a started alarm in it; its slot is the top of the stack. */
-static struct alarm *open_alarm(lua_State *L, uint64_t nanoseconds) {
+static struct alarm *open_alarm(lua_State *L, uint64_t nanoseconds, struct timer_heap *timers) {
   struct task *self = task_current(L);
   struct operation *operation = operation_open(L, alarm_close);
   struct alarm *alarm = calloc(1, sizeof *alarm);
   if (alarm == NULL) luaL_error(L, "no memory for a timer");
-  alarm->timers = worker_timers(task_worker(self));
+  alarm->timers = timers;
   alarm->sleeper = self;
   operation_hold(L, operation, alarm);
   if (timer_start(alarm->timers, &alarm->timer, nanoseconds, on_alarm) != 0)
@@ -182,7 +182,7 @@ static int sleep_done(lua_State *L, int status, lua_KContext context) {
 
 static int l_sleep(lua_State *L) {
   lua_settop(L, 1);
-  open_alarm(L, check_seconds(L, 1));
+  open_alarm(L, check_seconds(L, 1), worker_timers(worker_of(L)));
   return task_await(L, sleep_done, 2);
 }
 
@@ -227,11 +227,11 @@ static int timeout_done(lua_State *L, int status, lua_KContext context) {
   return 2;
 }
 
-static int l_timeout(lua_State *L) {
+static int timeout(lua_State *L, struct timer_heap *timers) {
   uint64_t nanoseconds = check_seconds(L, 1);
   luaL_checktype(L, 2, LUA_TFUNCTION);
   int arguments = lua_gettop(L) - 2;
-  struct alarm *alarm = open_alarm(L, nanoseconds);
+  struct alarm *alarm = open_alarm(L, nanoseconds, timers);
   /* The operation must lie below what the child takes: a slot to be closed cannot move, so
    * the function and its arguments are pushed again above it. */
   int slot = arguments + 3;
@@ -240,6 +240,14 @@ static int l_timeout(lua_State *L) {
   alarm->child = task_spawn(L, arguments, alarm->sleeper);
   task_on_end(alarm->child, task_wake, alarm->sleeper);
   return task_await(L, timeout_done, slot);
+}
+
+static int l_timeout(lua_State *L) {
+  return timeout(L, worker_timers(worker_of(L)));
+}
+
+static int l_real_timeout(lua_State *L) {
+  return timeout(L, worker_real_timers(worker_of(L)));
 }
 
 /* --- guard, budget, stats --- */
@@ -343,9 +351,11 @@ static const luaL_Reg handle_metamethods[] = {
 };
 
 static const luaL_Reg module_functions[] = {
-    {"park", l_park},     {"unpark", l_unpark}, {"current", l_current}, {"spawn", l_spawn},
-    {"detach", l_detach}, {"sleep", l_sleep},   {"yield", l_yield},     {"timeout", l_timeout},
-    {"guard", l_guard},   {"budget", l_budget}, {"stats", l_stats},     {NULL, NULL},
+    {"park", l_park},   {"unpark", l_unpark},   {"current", l_current},
+    {"spawn", l_spawn}, {"detach", l_detach},   {"sleep", l_sleep},
+    {"yield", l_yield}, {"timeout", l_timeout}, {"real_timeout", l_real_timeout},
+    {"guard", l_guard}, {"budget", l_budget},   {"stats", l_stats},
+    {NULL, NULL},
 };
 
 int luaopen_tide_engine_task(lua_State *L) {

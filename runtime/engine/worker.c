@@ -36,6 +36,10 @@ struct timer_heap *worker_timers(struct worker *worker) {
   return &worker->timers;
 }
 
+struct timer_heap *worker_real_timers(struct worker *worker) {
+  return &worker->real_timers;
+}
+
 int worker_post(struct worker *worker, void (*function)(void *), void *argument) {
   return mailbox_post(&worker->mailbox, function, argument);
 }
@@ -98,7 +102,9 @@ static void on_timer(uv_timer_t *timer) {
   struct worker *worker = timer->data;
   worker->armed_ns = 0;
   worker->timers_changed = true;
-  if (!worker->clock.frozen) timer_heap_run(&worker->timers, clock_monotonic_ns(&worker->clock));
+  uint64_t now = clock_real_monotonic_ns();
+  timer_heap_run(&worker->real_timers, now);
+  if (!worker->clock.frozen) timer_heap_run(&worker->timers, now);
 }
 
 static void on_timers_changed(void *worker) {
@@ -109,22 +115,35 @@ static uint64_t timers_now(void *worker) {
   return clock_monotonic_ns(&((struct worker *)worker)->clock);
 }
 
+static uint64_t real_now(void *worker) {
+  (void)worker;
+  return clock_real_monotonic_ns();
+}
+
+static uint64_t earliest(const struct worker *worker) {
+  uint64_t due, first = 0;
+  if (timer_heap_next(&worker->real_timers, &due)) first = due;
+  if (!worker->clock.frozen && timer_heap_next(&worker->timers, &due) &&
+      (first == 0 || due < first))
+    first = due;
+  return first;
+}
+
 /* Arms the loop's one timer a little late rather than early: the loop counts in whole
  * milliseconds of a clock that it reads once a turn. */
 static void arm_timer(struct worker *worker) {
-  uint64_t due;
+  uint64_t due = earliest(worker);
   worker->timers_changed = false;
-  if (worker->clock.frozen || !timer_heap_next(&worker->timers, &due)) {
+  if (due == worker->armed_ns) return;
+  worker->armed_ns = due;
+  if (due == 0) {
     uv_timer_stop(&worker->timer);
-    worker->armed_ns = 0;
     return;
   }
-  if (due == worker->armed_ns) return;
-  uint64_t now = clock_monotonic_ns(&worker->clock);
+  uint64_t now = clock_real_monotonic_ns();
   uint64_t delay_ms = due > now ? (due - now + 999999) / 1000000 + 1 : 0;
   uv_update_time(&worker->loop);
   uv_timer_start(&worker->timer, on_timer, delay_ms, 0);
-  worker->armed_ns = due;
 }
 
 static void on_prepare(uv_prepare_t *prepare) {
@@ -151,6 +170,7 @@ static int open_loop(struct worker *worker, struct err *err) {
   if (status == 0) {
     start_handles(worker);
     timer_heap_init(&worker->timers, timers_now, on_timers_changed, worker);
+    timer_heap_init(&worker->real_timers, real_now, on_timers_changed, worker);
     return 0;
   }
   uv_loop_close(&worker->loop);
@@ -218,5 +238,6 @@ void worker_close(struct worker *worker) {
   while (uv_loop_close(&worker->loop) == UV_EBUSY) uv_run(&worker->loop, UV_RUN_NOWAIT);
   watchdog_unregister(&worker->watchdog);
   timer_heap_deinit(&worker->timers);
+  timer_heap_deinit(&worker->real_timers);
   allocator_deinit(&worker->allocator);
 }

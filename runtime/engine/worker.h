@@ -29,6 +29,9 @@ lua_State *worker_state(const struct worker *worker);
 uv_loop_t *worker_loop(struct worker *worker);
 struct clock *worker_clock(struct worker *worker);
 struct timer_heap *worker_timers(struct worker *worker);
+/* Timers that stay on the real clock when the worker's is frozen: for what the outside world
+ * waits for (idle connections, the limit of a test). */
+struct timer_heap *worker_real_timers(struct worker *worker);
 
 /* Runs `function(argument)` on the worker's thread, later. Any thread may call. -1 when the
  * worker is gone or its mailbox full: it will not be called. */

@@ -24,13 +24,14 @@ struct worker {
   int index;
   lua_State *L;
   uv_loop_t loop;
-  uv_timer_t timer;     /* the one timer that drives `timers` */
+  uv_timer_t timer;     /* the one timer that drives both heaps */
   uv_prepare_t prepare; /* arms `timer` */
   uv_idle_t idle;       /* active while tasks are ready: keeps the poll from waiting */
   uv_check_t check;     /* runs the ready tasks, after the poll */
   uint64_t armed_ns;    /* what `timer` is armed for; 0: nothing */
   bool timers_changed;
-  struct timer_heap timers;
+  struct timer_heap timers;      /* on `clock` */
+  struct timer_heap real_timers; /* on the real one */
   struct clock clock;
   struct allocator allocator;
   struct mailbox mailbox;

@@ -44,7 +44,7 @@ local function bound_tests(core)
   function core.safe(descriptor, run, element)
     if descriptor ~= "it" then return safe(descriptor, run, element) end
     local before = task.stats().live_operations
-    local outcome = table.pack(task.timeout(TEST_SECONDS, safe, descriptor, run, element))
+    local outcome = table.pack(task.real_timeout(TEST_SECONDS, safe, descriptor, run, element))
     if outcome[1] == nil then
       core.context.pop()
       return report(element, "the test took longer than " .. TEST_SECONDS .. " s")

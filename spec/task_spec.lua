@@ -1,0 +1,433 @@
+local host = require "tide.host"
+local sandbox = require "tide.engine.sandbox"
+local task = require "tide.task"
+
+
+local function closing(fn)
+  return setmetatable({}, { __close = fn })
+end
+
+
+describe("a task", function()
+  it("hands its results to whoever joins it, also twice", function()
+    local child = task.spawn(function(a, b) return a + b, nil, "x" end, 1, 2)
+    assert.same({ true, 3, nil, "x", n = 4 }, table.pack(child:join()))
+    assert.same({ true, 3, nil, "x", n = 4 }, table.pack(child:join()))
+    assert.equal("done", child:status())
+  end)
+
+
+  it("hands over the very value that it raised", function()
+    local value = {}
+    local ok, err = task.spawn(function() error(value) end):join()
+    assert.is_false(ok)
+    assert.equal(value, err)
+  end)
+
+
+  it("runs its close variables when it is cancelled", function()
+    local closed = false
+    local child = task.spawn(function()
+      local guard <close> = closing(function() closed = true end)
+      task.sleep(1000)
+    end)
+    task.yield()
+    child:cancel()
+    assert.is_true(closed)
+    local ok, _, kind = child:join()
+    assert.is_false(ok)
+    assert.equal("cancelled", kind)
+  end)
+
+
+  it("takes its children with it when it ends", function()
+    local grandchild_closed = false
+    local child = task.spawn(function()
+      task.spawn(function()
+        local guard <close> = closing(function() grandchild_closed = true end)
+        task.sleep(1000)
+      end)
+      task.yield()
+    end)
+    child:join()
+    assert.is_true(grandchild_closed)
+  end)
+
+
+  it("that is detached lives on when its maker ends", function()
+    local finished = false
+    local detached
+    task.spawn(function()
+      detached = task.detach(function()
+        task.sleep(0.005)
+        finished = true
+      end)
+    end):join()
+    detached:join()
+    assert.is_true(finished)
+  end)
+
+
+  it("cannot wait for itself", function()
+    local own
+    own = task.spawn(function() return pcall(own.join, own) end)
+    local _, ok, message = own:join()
+    assert.is_false(ok)
+    assert.matches("cannot wait for itself", message)
+  end)
+
+
+  it("says where it cannot wait", function()
+    local ok, message = pcall(table.sort, { 2, 1 }, function() task.sleep(0.001) end)
+    assert.is_false(ok)
+    assert.matches("table.sort", message)
+    local waited
+    waited, message = coroutine.resume(coroutine.create(function() task.sleep(0.001) end))
+    assert.is_false(waited)
+    assert.matches("coroutine", message)
+  end)
+
+
+  it("refuses to nest without end", function()
+    local function nest(depth)
+      local ok, result = task.spawn(function() return nest(depth + 1) end):join()
+      return ok and result or depth
+    end
+    local depth = nest(0)
+    assert.is_true(depth > 10 and depth < 100)
+  end)
+
+
+  it("is cheap enough to have thousands of", function()
+    local children = {}
+    for i = 1, 5000 do children[i] = task.spawn(function() task.sleep(0.001) return i end) end
+    local sum = 0
+    for i = 1, 5000 do
+      local _, value = children[i]:join()
+      sum = sum + value
+    end
+    assert.equal(5000 * 5001 // 2, sum)
+  end)
+
+
+  it("that cancels itself ends at its next wait", function()
+    local went_on = false
+    local child = task.spawn(function()
+      task.current():cancel()
+      task.yield()
+      went_on = true
+    end)
+    local ok, _, kind = child:join()
+    assert.is_false(ok)
+    assert.equal("cancelled", kind)
+    assert.is_false(went_on)
+  end)
+end)
+
+
+describe("task.timeout", function()
+  it("returns what the function returned in time", function()
+    assert.same({ true, 1, 2 }, { task.timeout(5, function() return 1, 2 end) })
+  end)
+
+
+  it("cancels what is late and says so", function()
+    local closed = false
+    local ok, reason = task.timeout(0.005, function()
+      local guard <close> = closing(function() closed = true end)
+      task.sleep(1000)
+    end)
+    assert.is_nil(ok)
+    assert.equal("timeout", reason)
+    assert.is_true(closed)
+  end)
+end)
+
+
+describe("task.all", function()
+  it("keeps the order of the results and the limit", function()
+    local running, most = 0, 0
+    local list = {}
+    for i = 1, 30 do
+      list[i] = function()
+        running = running + 1
+        most = math.max(most, running)
+        task.sleep(0.0001 * (31 - i))
+        running = running - 1
+        return i
+      end
+    end
+    local results = task.all(list, { limit = 4 })
+    for i = 1, 30 do assert.equal(i, results[i]) end
+    assert.equal(4, most)
+  end)
+
+
+  it("cancels the siblings of what fails, and raises the error", function()
+    local closed = 0
+    local function slow()
+      local guard <close> = closing(function() closed = closed + 1 end)
+      task.sleep(1000)
+    end
+    local value = {}
+    local ok, err = pcall(task.all, { slow, function() task.sleep(0.001) error(value) end, slow })
+    assert.is_false(ok)
+    assert.equal(value, err)
+    assert.equal(2, closed)
+  end)
+
+
+  it("of nothing is nothing", function() assert.same({}, task.all {}) end)
+end)
+
+
+describe("task.race", function()
+  it("takes the first and cancels the others", function()
+    local closed = false
+    local winner = task.race {
+      function()
+        local guard <close> = closing(function() closed = true end)
+        task.sleep(1000)
+      end,
+      function() task.sleep(0.001) return "fast" end,
+    }
+    assert.equal("fast", winner)
+    assert.is_true(closed)
+  end)
+end)
+
+
+describe("the CPU budget", function()
+  it("stops a loop that a pcall surrounds, also in the sandbox's own pcall", function()
+    local ok, err, kind = task.spawn(function()
+      task.budget(60, "acme.spin")
+      while true do sandbox.pcall(function() while true do end end) end
+    end):join()
+    assert.is_false(ok)
+    assert.matches("acme.spin", err)
+    assert.equal("script_timeout", kind)
+  end)
+
+
+  it("starts no xpcall handler once it is spent", function()
+    local handled = false
+    local ok, _, kind = task.spawn(function()
+      task.budget(60, "acme.spin")
+      sandbox.xpcall(function() while true do end end, function()
+        handled = true
+        while true do end
+      end)
+    end):join()
+    assert.is_false(ok)
+    assert.equal("script_timeout", kind)
+    assert.is_false(handled)
+  end)
+
+
+  it("covers comparators, where nothing can yield", function()
+    local ok, _, kind = task.spawn(function()
+      task.budget(60, "acme.sort")
+      table.sort({ 1, 2, 3 }, function() while true do end end)
+    end):join()
+    assert.is_false(ok)
+    assert.equal("script_timeout", kind)
+  end)
+
+
+  it("covers the closing of a cancelled task", function()
+    local child = task.spawn(function()
+      local guard <close> = closing(function() while true do end end)
+      task.sleep(1000)
+    end)
+    task.yield()
+    child:cancel()
+    assert.equal("done", child:status())
+  end)
+
+
+  it("is renewed by the guard, so that the framework can go on", function()
+    local ok, inner, kind, after = task.spawn(function()
+      task.budget(60, "acme.spin")
+      local finished, _, why = task.guard(function() while true do end end)
+      local sum = 0
+      for i = 1, 100000 do sum = sum + i end
+      return finished, why, sum
+    end):join()
+    assert.is_true(ok)
+    assert.is_false(inner)
+    assert.equal("script_timeout", kind)
+    assert.equal(5000050000, after)
+  end)
+
+
+  it("counts from one wait to the next", function()
+    local ok, count = task.spawn(function()
+      task.budget(150, "acme.patient")
+      local turns = 0
+      for _ = 1, 4 do
+        local sum = 0
+        for i = 1, 2000000 do sum = sum + i end
+        task.sleep(0)
+        turns = turns + 1
+      end
+      return turns
+    end):join()
+    assert.is_true(ok)
+    assert.equal(4, count)
+  end)
+
+
+  it("lets neighbours run while a script computes", function()
+    local spin = task.spawn(function()
+      task.budget(400, "acme.spin")
+      while true do end
+    end)
+    local turns = 0
+    local neighbour = task.spawn(function()
+      while spin:status() ~= "done" do
+        task.sleep(0.001)
+        turns = turns + 1
+      end
+    end)
+    spin:join()
+    neighbour:join()
+    assert.is_true(turns >= 5, "only " .. turns .. " turns beside 400 ms of computing")
+  end)
+
+
+  it("gives the same results when slices are taken away and given back", function()
+    local function compute()
+      local parts, sum = {}, 0
+      for i = 1, 400000 do
+        sum = (sum * 31 + i) % 1000003
+        if i % 1000 == 0 then
+          local ok, value = sandbox.pcall(function() if i % 3000 == 0 then error(i, 0) end return sum end)
+          parts[#parts + 1] = tostring(ok) .. tostring(value)
+        end
+      end
+      return table.concat(parts, ",")
+    end
+    local children = {}
+    for i = 1, 4 do children[i] = task.spawn(compute) end
+    local _, first = children[1]:join()
+    for i = 2, 4 do
+      local _, other = children[i]:join()
+      assert.equal(first, other)
+    end
+  end)
+end)
+
+
+describe("task.guard", function()
+  it("passes results and yields through", function()
+    assert.same({ true, 1, 2 }, { task.guard(function()
+      task.sleep(0.001)
+      return 1, 2
+    end) })
+  end)
+
+
+  it("returns the error with its traceback", function()
+    local function acme_inner() error("boom") end
+    local ok, err, kind, traceback = task.guard(function()
+      acme_inner()
+      return 1
+    end)
+    assert.is_false(ok)
+    assert.matches("boom", err)
+    assert.is_nil(kind)
+    assert.matches("acme_inner", traceback)
+  end)
+end)
+
+
+describe("the sandbox's protected calls", function()
+  it("behave as Lua's own", function()
+    assert.same({ true, 1, nil, 3, n = 4 }, table.pack(sandbox.pcall(function() return 1, nil, 3 end)))
+    local value = {}
+    assert.same({ false, value }, { sandbox.pcall(error, value) })
+    assert.same({ false }, { sandbox.pcall(error, nil) })
+    assert.same({ true, "a", "b" }, { sandbox.xpcall(function(...) return ... end, print, "a", "b") })
+    assert.same({ false, "seen x" }, {
+      sandbox.xpcall(function() error("x", 0) end, function(e) return "seen " .. e end),
+    })
+    assert.is_true(sandbox.pcall(task.sleep, 0.001))
+  end)
+
+
+  it("refuse finalizers", function()
+    local ok, message = pcall(sandbox.setmetatable, {}, { __gc = function() end })
+    assert.is_false(ok)
+    assert.matches("__gc", message)
+    assert.is_table(sandbox.setmetatable({}, { __index = {} }))
+    assert.is_table(sandbox.setmetatable({}, nil))
+    assert.has_error(function() sandbox.setmetatable(setmetatable({}, { __metatable = 1 }), {}) end)
+  end)
+end)
+
+
+describe("memory", function()
+  it("that a script hoards costs that script alone", function()
+    collectgarbage()
+    local limit = math.floor(collectgarbage("count") * 1024) + 48 * 1024 * 1024
+    host.set_memory_limit(limit)
+    finally(function() host.set_memory_limit(0) end)
+    local neighbour = task.spawn(function()
+      for _ = 1, 20 do task.sleep(0.001) end
+      return "alive"
+    end)
+    local ok, _, kind = task.spawn(function()
+      task.budget(5000, "acme.hoard")
+      local hoard = {}
+      while true do
+        sandbox.pcall(function() hoard[#hoard + 1] = string.rep("x", 100000) .. #hoard end)
+      end
+    end):join()
+    assert.is_false(ok)
+    assert.is_true(kind == "out_of_memory" or kind == "cancelled", tostring(kind))
+    assert.same({ true, "alive" }, { neighbour:join() })
+  end)
+end)
+
+
+describe("the frozen clock", function()
+  local time = require "tide.time"
+
+  before_each(host.freeze_clock)
+  after_each(host.thaw_clock)
+
+
+  it("moves only when told, and fires timers in order", function()
+    local order = {}
+    local children = {}
+    for _, seconds in ipairs { 30, 10, 20 } do
+      children[#children + 1] = task.spawn(function()
+        task.sleep(seconds)
+        order[#order + 1] = seconds
+      end)
+    end
+    local before, wall = time.monotonic(), time.now()
+    host.advance_clock(25)
+    assert.same({ 10, 20 }, order)
+    assert.is_true(math.abs(time.monotonic() - before - 25) < 1e-6)
+    assert.is_true(math.abs(time.now() - wall - 25) < 0.002)
+    host.advance_clock(5)
+    assert.same({ 10, 20, 30 }, order)
+    for _, child in ipairs(children) do child:join() end
+  end)
+
+
+  it("moves as far as a task needs, and no further", function()
+    local before = time.monotonic()
+    local child = task.spawn(function()
+      task.sleep(3600)
+      task.sleep(1800)
+      return "done"
+    end)
+    local other = task.spawn(function() task.sleep(100000) end)
+    host.advance_clock(nil, child)
+    assert.same({ true, "done" }, { child:join() })
+    assert.is_true(math.abs(time.monotonic() - before - 5400) < 1e-6)
+    other:cancel()
+  end)
+end)
