@@ -1,6 +1,8 @@
 std = "lua54"
 max_line_length = 120
 codes = true
+-- A variable that is there to be closed: local guard <close> = ...
+ignore = { "211/guard", "211/ending" }
 exclude_files = { "build*", "**/node_modules", "docs/api" }
 
 -- Providers see the sandbox's globals, all of which are in lua54; specs have busted's besides.

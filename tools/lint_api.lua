@@ -32,7 +32,7 @@ end
 
 local function compare(path, module, names)
   local ok, exports = pcall(require, module)
-  if not ok then return fault("%s: cannot require %s: %s", path, module, exports) end
+  if not ok then return fault("%s: cannot require %s: %s", path, module, tostring(exports):match("[^\n]*")) end
   if type(exports) ~= "table" then return fault("%s: %s is no table", path, module) end
   for name, value in pairs(exports) do
     local kind = names[name]
