@@ -36,8 +36,8 @@ return {
         return { names = names }
       end,
     },
-    typo = { run = function(ctx) return ctx.http.get("/thing", { jsn = {} }) end },
-    two_bodies = { run = function(ctx) return ctx.http.post("/thing", { json = {}, body = "" }) end },
+    typo = { run = function(ctx) local res = ctx.http.get("/thing", { jsn = {} }); return res end },
+    two_bodies = { run = function(ctx) return (ctx.http.post("/thing", { json = {}, body = "" })) end },
     in_parallel = {
       run = function(ctx)
         local list = {}
@@ -228,9 +228,9 @@ describe("ctx.http", function()
     local it = acme()
     it.upstream("GET /v2/item/*", function(request)
       local n = tonumber(request.path:match("%d+$"))
-      return { body = tostring(n), delay = (6 - n) / 10 }
+      return { body = "item " .. n, delay = (6 - n) / 10 }
     end)
-    assert.same({ "1", "2", "3", "4", "5" }, (it.call("in_parallel", {})).bodies)
+    assert.same({ "item 1", "item 2", "item 3", "item 4", "item 5" }, (it.call("in_parallel", {})).bodies)
   end)
 end)
 

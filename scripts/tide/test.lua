@@ -21,6 +21,8 @@ local open = {}
 local made = 0
 -- Whether somebody is already moving the clock.
 local moving = false
+-- Whether the clock was frozen here.
+local frozen = false
 
 local Runtime = {}
 local METATABLE = {}
@@ -164,6 +166,7 @@ function M.integration(name_or_path, options)
   local runtime = setmetatable({ name = name, generation = build(parts), rows = {} }, METATABLE)
   if options.clock ~= "real" then
     host.freeze_clock()
+    frozen = true
   end
   runtime.server = upstream.new()
   runtime.requests = runtime.server.requests
@@ -222,6 +225,10 @@ end
 
 local function perform(runtime, operation, input, options)
   local result, err = call.run(runtime.generation, runtime.name, operation, input, options)
+  local trace_id = result and result.meta.trace_id or err.trace_id
+  if trace_id then
+    runtime.server:settle(trace_id)
+  end
   return result, err
 end
 
@@ -276,8 +283,9 @@ local function close_since(first)
     open[index]:close()
     open[index] = nil
   end
-  if #open == 0 then
+  if #open == 0 and frozen then
     host.thaw_clock()
+    frozen = false
   end
 end
 

@@ -6,6 +6,7 @@ local task = require "tide.task"
 local time = require "tide.time"
 local json = require "tide.json"
 local log = require "tide.log"
+local uuid = require "tide.uuid"
 local state = require "tide.state.secrets"
 local singleflight = require "tide.state.singleflight"
 local errors = require "tide.errors"
@@ -149,6 +150,7 @@ local function renew_behind(call, definition, owner)
   -- A call of its own as far as attempts, budget and deadline go; it has no row.
   local own = setmetatable({
     attempts = { { number = 1, started = time.monotonic(), started_at = time.now(), requests = {} } },
+    trace_id = uuid.v7():gsub("-", ""),
     deadline = time.monotonic() + call.settings.total_timeout_seconds,
     scripts_running = 0,
   }, { __index = call })

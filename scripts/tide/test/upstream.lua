@@ -134,13 +134,35 @@ function Upstream:handle(request)
     local ok, result = pcall(next_answer, route, record)
     answer = ok and result or self:fail("the scripted upstream failed: " .. tostring(result))
   end
-  if answer.delay then
-    task.sleep(answer.delay)
+  if answer.delay and not self:wait(request, answer.delay) then
+    return
   end
   if answer.close then
     return self:hang_up()
   end
   respond(request, answer)
+end
+
+
+-- False when nobody waits for the answer any more.
+function Upstream:wait(request, seconds)
+  local sleeper <close> = task.spawn(task.sleep, seconds)
+  self.sleepers[sleeper] = request
+  local slept = sleeper:join()
+  self.sleepers[sleeper] = nil
+  return slept
+end
+
+
+-- Ends the answers that a call has left waiting which is over now. A server cannot see that
+-- by itself: a client that has closed its side may still read.
+function Upstream:settle(trace_id)
+  for sleeper, request in pairs(self.sleepers) do
+    local traceparent = request:header("traceparent") or ""
+    if traceparent:find(trace_id, 1, true) then
+      sleeper:cancel()
+    end
+  end
 end
 
 
@@ -186,12 +208,15 @@ end
 
 
 function Upstream:close()
+  for sleeper in pairs(self.sleepers) do
+    sleeper:cancel()
+  end
   self.listener:close()
 end
 
 
 function M.new()
-  local upstream = setmetatable({ requests = {}, routes = {} }, Upstream)
+  local upstream = setmetatable({ requests = {}, routes = {}, sleepers = {} }, Upstream)
   upstream:listen("127.0.0.1:0")
   upstream.url = "http://" .. upstream.listener.address
   return upstream

@@ -2,7 +2,6 @@
 -- its credentials. Bound once per set of values.
 
 local http = require "tide.http"
-local errors = require "tide.errors"
 local auth = require "tide.auth"
 
 local M = {}
@@ -46,12 +45,6 @@ function M.of(integration)
     integration.client = client
   end
   return client
-end
-
-
-function M.missing_base_url(integration)
-  return errors.new("not_configured", string.format("%s has no base_url: set it in config.lua or TIDEGATE_%s_BASE_URL",
-    integration.name, integration.name:upper()))
 end
 
 

@@ -7,7 +7,7 @@ local http = require "tide.http"
 local errors = require "tide.errors"
 local script = require "tide.script"
 local view = require "tide.view"
-local client = require "tide.upstream.client"
+local settings = require "tide.settings"
 
 local M = {}
 
@@ -98,6 +98,12 @@ end
 M.join = join
 
 
+local function missing_base_url(integration)
+  return errors.new("not_configured", string.format("%s has no base_url: set it in config.lua or by %s",
+    integration.name, settings.variable(integration.name, "base_url")))
+end
+
+
 -- The absolute address of `path`, and what messages call it.
 local function address(call, bound, path, params)
   if type(path) ~= "string" then
@@ -108,7 +114,7 @@ local function address(call, bound, path, params)
     return filled, filled:match("^[^:]+://[^/?#]*")
   end
   if bound.base == nil then
-    error(client.missing_base_url(call.integration), 0)
+    error(missing_base_url(call.integration), 0)
   end
   local separator = filled:sub(1, 1) == "/" and "" or filled ~= "" and "/" or ""
   return join(bound.base.url .. separator .. filled, bound.base.query), path:match("^[^?#]*")
