@@ -113,7 +113,7 @@ local function new_call(generation, operation, input, options)
     input = input,
     parent = parent,
     depth = parent and parent.depth + 1 or 1,
-    trace_id = options.trace_id or uuid.v7():gsub("-", ""),
+    trace_id = options.trace_id or uuid.trace_id(),
     caller = options.caller,
     user_id = options.user_id,
     idempotency_key = options.idempotency_key,

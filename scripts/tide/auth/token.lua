@@ -150,7 +150,7 @@ local function renew_behind(call, definition, owner)
   -- A call of its own as far as attempts, budget and deadline go; it has no row.
   local own = setmetatable({
     attempts = { { number = 1, started = time.monotonic(), started_at = time.now(), requests = {} } },
-    trace_id = uuid.v7():gsub("-", ""),
+    trace_id = uuid.trace_id(),
     deadline = time.monotonic() + call.settings.total_timeout_seconds,
     scripts_running = 0,
   }, { __index = call })

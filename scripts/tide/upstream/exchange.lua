@@ -4,7 +4,7 @@
 
 local http = require "tide.http"
 local time = require "tide.time"
-local crypto = require "tide.crypto"
+local uuid = require "tide.uuid"
 local counters = require "tide.state.counters"
 local errors = require "tide.errors"
 local auth = require "tide.auth"
@@ -43,7 +43,7 @@ end
 
 
 local function trace_headers(call, request)
-  local span = crypto.hex(crypto.random(8))
+  local span = uuid.span_id()
   request_of.set_header(request, "traceparent", string.format("00-%s-%s-01", call.trace_id, span))
 end
 
