@@ -12,11 +12,13 @@
 #include "bind/http.h"
 #include "bind/json.h"
 #include "bind/log.h"
+#include "bind/re.h"
 #include "bind/sandbox.h"
 #include "bind/secrets.h"
 #include "bind/server.h"
 #include "bind/shared.h"
 #include "bind/singleflight.h"
+#include "bind/store.h"
 #include "bind/task.h"
 #include "bind/time.h"
 #include "bind/uuid.h"
@@ -32,10 +34,12 @@ static const luaL_Reg modules[] = {
     {"tide.host", luaopen_tide_host},
     {"tide.http", luaopen_tide_http},
     {"tide.json", luaopen_tide_json},
+    {"tide.re", luaopen_tide_re},
     {"tide.server", luaopen_tide_server},
     {"tide.state.counters", luaopen_tide_state_counters},
     {"tide.state.secrets", luaopen_tide_state_secrets},
     {"tide.state.singleflight", luaopen_tide_state_singleflight},
+    {"tide.store", luaopen_tide_store},
     {"tide.time", luaopen_tide_time},
     {"tide.uuid", luaopen_tide_uuid},
     {NULL, NULL},
