@@ -169,6 +169,10 @@ const struct err *store_request_error(const struct store_request *request) {
   return request->err.code ? &request->err : NULL;
 }
 
+size_t store_request_result_count(const struct store_request *request) {
+  return request->statement_count;
+}
+
 const struct store_result *store_request_result(const struct store_request *request, size_t index) {
   return &request->results[index];
 }

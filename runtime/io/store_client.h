@@ -38,6 +38,8 @@ size_t store_client_pending(const struct store_client *client);
 bool store_request_is_done(const struct store_request *request);
 /* Once done: NULL when it worked. Valid until the release. */
 const struct err *store_request_error(const struct store_request *request);
+/* How many results there are: one per statement. */
+size_t store_request_result_count(const struct store_request *request);
 /* Once done without error: the result of statement `index`, from 0. Valid until the release. */
 const struct store_result *store_request_result(const struct store_request *request, size_t index);
 /* What store_client_start was given. */
