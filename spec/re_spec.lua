@@ -175,8 +175,8 @@ describe("tide.re", function()
         local expected = subject:find(needle, 1, true)
         local match = compiled("(?:" .. needle .. ")", "m"):match(subject)
         assert.equal(expected, match and match.start)
-        local lower = compiled("[" .. needle:match(utf8.charpattern) .. "]" .. needle:sub(#needle:match(utf8.charpattern) + 1))
-        match = lower:match(subject)
+        local first = needle:match(utf8.charpattern)
+        match = compiled("[" .. first .. "]" .. needle:sub(#first + 1)):match(subject)
         assert.equal(expected, match and match.start)
       end
     end
