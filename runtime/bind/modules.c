@@ -20,6 +20,7 @@
 #include "bind/singleflight.h"
 #include "bind/store.h"
 #include "bind/task.h"
+#include "bind/text.h"
 #include "bind/time.h"
 #include "bind/uuid.h"
 #include "engine/app.h"
@@ -40,6 +41,7 @@ static const luaL_Reg modules[] = {
     {"tide.state.secrets", luaopen_tide_state_secrets},
     {"tide.state.singleflight", luaopen_tide_state_singleflight},
     {"tide.store", luaopen_tide_store},
+    {"tide.text", luaopen_tide_text},
     {"tide.time", luaopen_tide_time},
     {"tide.uuid", luaopen_tide_uuid},
     {NULL, NULL},
