@@ -1,4 +1,5 @@
 local t = require "tide.test"
+local host = require "tide.host"
 local json = require "tide.json"
 local counters = require "tide.state.counters"
 local errors = require "tide.errors"
@@ -68,6 +69,14 @@ return {
     misuse = { run = function(ctx) return ctx.nonsense end },
     assigns = { run = function(ctx) ctx.trace_id = "mine" end },
     undeclared = { run = function(ctx) return ctx.secret("other") end },
+    spin = { run = function() while true do pcall(function() while true do end end) end end },
+    spin_first = { run = function() return {} end, prepare = function() while true do end end },
+    hog = {
+      run = function()
+        local all = {}
+        while true do all[#all + 1] = ("x"):rep(1000000) .. #all end
+      end,
+    },
     slow = { run = function(ctx) ctx.sleep(3600) end },
   },
 }
@@ -213,6 +222,26 @@ describe("a call", function()
     local err = failure(acme().call, "undeclared", {})
     assert.equal("script_error", err.code)
     assert.is_truthy(err.message:find("other", 1, true))
+  end)
+
+  it("is stopped when its script does not wait, and the next call runs", function()
+    local it = acme()
+    for _, operation in ipairs({ "spin", "spin_first" }) do
+      local err = failure(it.call, operation, {})
+      assert.equal("script_timeout", err.code)
+      assert.equal(500, errors.problem(err).status)
+    end
+    assert.equal("script_timeout", it.logs()[1].error_type)
+    assert.equal("acme", (it.call("members", {})).integration)
+  end)
+
+  it("is stopped when its script fills the memory, and the next call runs", function()
+    local it = acme()
+    collectgarbage()
+    host.set_memory_limit(math.floor(collectgarbage("count") * 1024) + 64 * 1024 * 1024)
+    finally(function() host.set_memory_limit(0) end)
+    assert.equal("out_of_memory", failure(it.call, "hog", {}).code)
+    assert.equal("acme", (it.call("members", {})).integration)
   end)
 
   it("ends at its deadline whatever the script waits for", function()

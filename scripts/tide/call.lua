@@ -126,6 +126,10 @@ local function new_call(generation, operation, input, options)
     effects = 0,            -- requests sent so far that may have changed something
     scripts_running = 0,
     circuit_breaker_state = "closed",
+    from_cache = false,
+    age_seconds = 0,
+    stale = false,
+    fallback = false,
     run = M.run,            -- for ctx.call
   }, CALL)
 end
@@ -138,10 +142,10 @@ local function meta_of(call)
     trace_id = call.trace_id,
     duration_ms = call.duration_ms,
     attempts = #call.attempts,
-    from_cache = false,
-    age_seconds = 0,
-    stale = false,
-    fallback = false,
+    from_cache = call.from_cache,
+    age_seconds = call.age_seconds,
+    stale = call.stale,
+    fallback = call.fallback,
     mock = call.mock,
     circuit_breaker_state = call.circuit_breaker_state,
     trace = call.debug and call.trace or nil,

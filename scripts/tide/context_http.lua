@@ -9,7 +9,7 @@ local request_of = require "tide.upstream.request"
 
 local M = {}
 
-local VERBS = { get = "GET", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE", head = "HEAD" }
+local VERBS = { get = "GET", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE" }
 
 
 local function refuse_mock(call)

@@ -156,9 +156,10 @@ local function renew_behind(call, definition, owner)
   }, { __index = call })
   own.parent = false
   task.detach(function()
-    local err = fetch_once(own, definition, owner, function() return is_fresh(owner) end)
+    local ok, err = pcall(fetch_once, own, definition, owner, function() return is_fresh(owner) end)
     renewing[owner] = nil
     if err then
+      err = ok and err or errors.from(err)
       log.warn("token could not be renewed, the old one serves on", {
         integration = call.integration.name,
         error_type = err.code,

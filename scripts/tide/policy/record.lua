@@ -26,15 +26,15 @@ local function is_wanted(call, err)
   if wanted == "failed" then
     return err ~= nil
   end
-  return true
+  return wanted ~= "uncached" or not call.from_cache
 end
 
 
-local function write_row(call, data, err)
+local function write_row(call, err)
   if not is_wanted(call, err) then
     return
   end
-  local row = record_row.build(call, data, err, uuid.v7(), time.now())
+  local row = record_row.build(call, err, uuid.v7(), time.now())
   local capture = call.generation.capture
   if capture then
     return capture(row)
@@ -60,13 +60,13 @@ local function write_log(call, err)
 end
 
 
-local function record(call, series, data, err)
+local function record(call, series, err)
   call.on_close = nil
   local seconds = time.monotonic() - call.started
   call.duration_ms = math.floor(seconds * 1000 + 0.5)
   series.outcome(err and err.code or "ok"):add(1)
   series.duration:observe(seconds)
-  write_row(call, data, err)
+  write_row(call, err)
   if err then
     write_log(call, err)
   end
@@ -77,8 +77,8 @@ end
 
 
 -- Recording must not make a call fail that has succeeded.
-local function record_safely(call, series, data, err)
-  local ok, problem = pcall(record, call, series, data, err)
+local function record_safely(call, series, err)
+  local ok, problem = pcall(record, call, series, err)
   if not ok then
     log.error("a call could not be recorded", { trace_id = call.trace_id, error = tostring(problem) })
   end
@@ -108,7 +108,7 @@ function M.wrap(next, operation)
   -- The call's task was cancelled: by the call around it, or by the service's end.
   local function on_close(call)
     local code = time.monotonic() >= call.deadline and "timeout" or "cancelled"
-    record_safely(call, series, nil, script.locate(call, errors.new(code, call.label .. " was cancelled")))
+    record_safely(call, series, script.locate(call, errors.new(code, call.label .. " was cancelled")))
   end
 
   return function(call)
@@ -118,7 +118,7 @@ function M.wrap(next, operation)
       log.error("internal error in a call", { trace_id = call.trace_id, error = tostring(data), traceback = traceback })
       data, err = nil, script.locate(call, errors.new("internal", "internal error"))
     end
-    record_safely(call, series, data, err)
+    record_safely(call, series, err)
     return data, err
   end
 end

@@ -190,7 +190,7 @@ end
 
 
 -- The row, by column. JSON columns are text; `nil` is NULL.
-function M.build(call, _, err, id, now)
+function M.build(call, err, id, now)
   local integration = call.integration
   local row = {
     id = id,
@@ -206,9 +206,9 @@ function M.build(call, _, err, id, now)
     caller = call.caller,
     trace_id = call.trace_id,
     retry_count = math.max(0, #call.attempts - 1),
-    is_from_cache = false,
-    is_stale = false,
-    is_fallback = false,
+    is_from_cache = call.from_cache,
+    is_stale = call.stale,
+    is_fallback = call.fallback,
     is_mock = call.mock,
     circuit_breaker_state = call.circuit_breaker_state,
     provider_version = integration.version,

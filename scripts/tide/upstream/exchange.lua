@@ -72,11 +72,25 @@ local function failure(request, message, code, sent)
 end
 
 
-local function observe(call, entry, status)
+-- The cells of an integration, kept with its client.
+local function series_of(bound, name)
+  local series = { by_status = {} }
+  series.duration = counters.histogram("upstream_request_duration_seconds", string.format('integration="%s"', name))
+  bound.series = series
+  return series
+end
+
+
+local function observe(call, bound, entry, status)
   local name = call.integration.name
-  counters.counter("upstream_requests_total", string.format('integration="%s",status="%s"', name, status)):add(1)
-  counters.histogram("upstream_request_duration_seconds", string.format('integration="%s"', name))
-    :observe(entry.ended - entry.started)
+  local series = bound.series or series_of(bound, name)
+  local counter = series.by_status[status]
+  if counter == nil then
+    counter = counters.counter("upstream_requests_total", string.format('integration="%s",status="%s"', name, status))
+    series.by_status[status] = counter
+  end
+  counter:add(1)
+  series.duration:observe(entry.ended - entry.started)
 end
 
 
@@ -127,13 +141,13 @@ local function send(call, attempt, bound, request)
     if effect and sent == false then
       call.effects = call.effects - 1
     end
-    observe(call, entry, code)
+    observe(call, bound, entry, code)
     error(failure(request, message, code, sent), 0)
   end
   entry.status = answer.status
   entry.timings = answer.timings
   entry.reused = answer.reused
-  observe(call, entry, answer.status)
+  observe(call, bound, entry, answer.status)
   exchange.status = answer.status
   exchange.response_headers = answer.headers
   exchange.response_body = answer.body
@@ -222,7 +236,7 @@ function M.perform(call, attempt, bound, request)
         end
         return response
       end
-      request = redirect.follow(request, outgoing, response, location, hops)
+      request = redirect.follow(request, response, location, hops)
       hops = hops + 1
     end
   end

@@ -98,14 +98,14 @@ local function leave_origin(request)
 end
 
 
--- The request that follows `location`; `sent` is the one that was answered, `hops` how
--- many were followed before.
-function M.follow(request, sent, response, location, hops)
+-- The request that follows `location`; `request` is the one that was answered, without its
+-- credentials, `hops` how many redirects were followed before.
+function M.follow(request, response, location, hops)
   if hops >= HOPS_MAX then
     refuse(request, response, string.format("more than %d redirects", HOPS_MAX))
   end
-  local target = resolve(request_of.full_url(sent), location)
-  local from, to = http.parse_url(sent.url), http.parse_url(target)
+  local target = resolve(request_of.full_url(request), location)
+  local from, to = http.parse_url(request.url), http.parse_url(target)
   if to == nil or (to.scheme ~= "http" and to.scheme ~= "https") then
     refuse(request, response, "the redirect leads to no http address")
   end
