@@ -10,7 +10,7 @@ function log.debug(message, fields) end
 function log.info(message, fields) end
 function log.warn(message, fields) end
 function log.error(message, fields) end
----@param level "debug"|"info"|"warn"|"error"
+---@param level "debug"|"info"|"warn"|"error"|"off"
 function log.set_level(level) end
 ---@return boolean
 function log.enabled(level) end

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "bind/shared.h"
 
-static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
+static const char *const level_names[] = {"debug", "info", "warn", "error", "off", NULL};
 
 static int l_write(lua_State *L) {
   size_t length;

@@ -2,8 +2,9 @@
 ---
 --- busted runs in one task without a CPU budget, so that specs may wait. After each `it` what
 --- it started is cancelled and no operation may be open; an `it` that takes longer than
---- TEST_SECONDS fails.
+--- TEST_SECONDS fails. The log is silent unless TIDEGATE_TEST_LOG names a level.
 
+local log = require "tide.engine.log"
 local task = require "tide.task"
 
 local TEST_SECONDS <const> = 10
@@ -88,6 +89,7 @@ function M.run(arguments)
   arg = default_arguments(arguments) -- luacheck: ignore
   arg[0] = "tidegate test"
   catch_core()
+  log.set_level(os.getenv("TIDEGATE_TEST_LOG") or "off")
   local ok, err = task.guard(function() require "busted.runner" { standalone = false } end)
   os.exit = real_exit -- luacheck: ignore
   if ok then return 0 end
