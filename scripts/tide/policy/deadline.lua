@@ -33,6 +33,19 @@ local function close_attempt(call, err)
 end
 
 
+-- The task ended without returning: the worker's memory ran out and it was the one that had
+-- taken most, or the framework failed.
+local function stopped(call, value, kind)
+  if kind == "cancelled" then
+    kind = "out_of_memory"
+  end
+  if kind == nil then
+    error(value, 0)
+  end
+  return script.error_of(call, value, kind)
+end
+
+
 function M.wrap(next)
   return function(call)
     local remaining = call.deadline - time.monotonic()
@@ -43,10 +56,7 @@ function M.wrap(next)
     if ok then
       return data, err
     end
-    if ok == false then
-      error(data, 0)
-    end
-    local failure = timed_out(call)
+    local failure = ok == nil and timed_out(call) or stopped(call, data, err)
     close_attempt(call, failure)
     return nil, failure
   end
