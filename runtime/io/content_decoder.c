@@ -53,7 +53,9 @@ static int step(struct content_decoder *decoder, struct buf *out, struct err *er
   size_t room = out->ceiling - out->length < CHUNK ? out->ceiling - out->length : CHUNK;
   if (buf_reserve(out, room) != 0)
     return err_set(err, "out_of_memory", "the response does not fit into memory");
-  size_t free_bytes = out->capacity - out->length;
+  /* A buffer that is used again may have more capacity than its ceiling allows now. */
+  size_t limit = out->capacity < out->ceiling ? out->capacity : out->ceiling;
+  size_t free_bytes = limit - out->length;
   if (free_bytes > (1u << 30)) free_bytes = 1u << 30;
   stream->next_out = is_full ? &beyond : (unsigned char *)out->data + out->length;
   stream->avail_out = is_full ? 1 : (unsigned)free_bytes;

@@ -1,12 +1,15 @@
 #include "io/curl_loop.h"
 
-#include <fcntl.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define DESCRIPTORS_FIRST 64
+#define PORT_BUCKETS 1024
 
 /* Freed in its close callback. */
 struct loop_socket {
@@ -16,6 +19,8 @@ struct loop_socket {
   int wanted; /* UV_READABLE, UV_WRITABLE: what libcurl waits for; 0: the connection is idle */
   int armed;  /* what the poll waits for */
   bool is_multiplexed;
+  uint16_t local_port; /* 0 until the connection was idle for the first time */
+  struct loop_socket *port_next;
 };
 
 struct curl_loop {
@@ -27,7 +32,8 @@ struct curl_loop {
   struct loop_socket **sockets; /* by descriptor */
   size_t socket_capacity;
   size_t socket_count;
-  size_t open_handles; /* uv handles whose close callback has not run */
+  struct loop_socket *ports[PORT_BUCKETS]; /* those that were idle before, by local port */
+  size_t open_handles;                     /* uv handles whose close callback has not run */
 };
 
 static void release(struct curl_loop *curl_loop) {
@@ -136,6 +142,43 @@ static void arm(struct loop_socket *entry) {
   if (uv_poll_start(&entry->poll, entry->wanted, on_event) == 0) entry->armed = entry->wanted;
 }
 
+static void note_port(struct curl_loop *curl_loop, struct loop_socket *entry) {
+  union {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+  } address;
+  socklen_t size = sizeof address;
+  if (entry->local_port != 0 || entry->is_multiplexed) return;
+  if (getsockname(entry->descriptor, &address.any, &size) != 0) return;
+  entry->local_port =
+      ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+  struct loop_socket **bucket = &curl_loop->ports[entry->local_port % PORT_BUCKETS];
+  entry->port_next = *bucket;
+  *bucket = entry;
+}
+
+static void forget_port(struct curl_loop *curl_loop, struct loop_socket *entry) {
+  if (entry->local_port == 0) return;
+  struct loop_socket **link = &curl_loop->ports[entry->local_port % PORT_BUCKETS];
+  while (*link != entry) link = &(*link)->port_next;
+  *link = entry->port_next;
+}
+
+static bool has_input(curl_socket_t descriptor) {
+  char byte;
+  return recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
+/* Ports are unique for one pair of addresses only; another connection with the same one, mistaken
+ * for this, costs a new connection at worst. */
+bool curl_loop_is_spoilt(const struct curl_loop *curl_loop, int local_port) {
+  const struct loop_socket *entry = curl_loop->ports[(unsigned)local_port % PORT_BUCKETS];
+  for (; entry != NULL; entry = entry->port_next)
+    if (entry->local_port == local_port && has_input(entry->descriptor)) return true;
+  return false;
+}
+
 static struct loop_socket *socket_of(const struct curl_loop *curl_loop, curl_socket_t descriptor) {
   if (descriptor < 0 || (size_t)descriptor >= curl_loop->socket_capacity) return NULL;
   return curl_loop->sockets[descriptor];
@@ -149,6 +192,7 @@ static int on_socket_wanted(CURL *easy, curl_socket_t descriptor, int what, void
   entry->wanted = 0;
   if (what == CURL_POLL_IN || what == CURL_POLL_INOUT) entry->wanted |= UV_READABLE;
   if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) entry->wanted |= UV_WRITABLE;
+  if (entry->wanted == 0) note_port(argument, entry);
   arm(entry);
   return 0;
 }
@@ -200,6 +244,7 @@ int curl_loop_close_socket(void *argument, curl_socket_t descriptor) {
   struct loop_socket *entry = socket_of(curl_loop, descriptor);
   /* The handle goes before the number can be given out again. */
   if (entry != NULL) {
+    forget_port(curl_loop, entry);
     curl_loop->sockets[descriptor] = NULL;
     curl_loop->socket_count--;
     uv_close((uv_handle_t *)&entry->poll, on_socket_closed);

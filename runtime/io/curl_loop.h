@@ -41,6 +41,11 @@ curl_socket_t curl_loop_open_socket(struct curl_loop *curl_loop,
 /* A CURLOPT_CLOSESOCKETFUNCTION; `curl_loop` as its data. */
 int curl_loop_close_socket(void *curl_loop, curl_socket_t descriptor);
 
+/* For CURLOPT_PREREQFUNCTION (in libcurl's callback): whether the connection from this local port
+ * was idle before and has bytes waiting that nobody asked for, or its end. libcurl 7.88 would read
+ * them as the next answer. */
+bool curl_loop_is_spoilt(const struct curl_loop *curl_loop, int local_port);
+
 /* Connections that are open, in use or idle. */
 size_t curl_loop_connections(const struct curl_loop *curl_loop);
 

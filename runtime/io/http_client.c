@@ -67,7 +67,7 @@ static void wipe(struct http_operation *operation) {
   if (operation->body.capacity > KEPT_BODY) buf_deinit(&operation->body);
   buf_clear(&operation->body);
   operation->timings = (struct http_timings){0};
-  operation->sent = operation->has_failed = operation->reused = false;
+  operation->sent = operation->has_failed = operation->reused = operation->is_spoilt = false;
   operation->remote_address[0] = operation->curl_message[0] = '\0';
   operation->wake = NULL;
   operation->phase = HTTP_IDLE;
@@ -107,9 +107,21 @@ static void finish(struct http_operation *operation) {
   operation->wake(operation->argument);
 }
 
+static int add(struct http_operation *operation, struct err *err) {
+  if (curl_loop_add(operation->client->curl_loop, operation->easy, err) != 0) return -1;
+  operation->is_added = true;
+  operation->phase = HTTP_CONNECTING;
+  return 0;
+}
+
 static void on_transfer_done(void *argument, CURLcode code) {
   struct http_operation *operation = argument;
+  struct err err;
   operation->is_added = false;
+  if (http_transfer_is_to_restart(operation, code)) {
+    if (add(operation, &err) == 0) return;
+    http_operation_fail(operation, &err);
+  }
   http_transfer_conclude(operation, code);
   finish(operation);
 }
@@ -161,10 +173,7 @@ static int begin_transfer(struct http_operation *operation,
                           const struct resolver_addresses *addresses, struct err *err) {
   operation->timings.dns = (double)(clock_real_monotonic_ns() - operation->began_ns) / 1e6;
   if (http_transfer_set_addresses(operation, addresses, err) != 0) return -1;
-  if (curl_loop_add(operation->client->curl_loop, operation->easy, err) != 0) return -1;
-  operation->is_added = true;
-  operation->phase = HTTP_CONNECTING;
-  return 0;
+  return add(operation, err);
 }
 
 static void on_resolved(struct resolver_query *query, const struct resolver_addresses *addresses,

@@ -32,6 +32,7 @@ struct http_operation {
   bool is_customised; /* the handle holds TLS files and is reset before its next use */
   bool has_failed;    /* `err` is filled */
   bool reused;
+  bool is_spoilt; /* the kept-alive connection was no good, and nothing was sent over it */
   enum address_policy policy;
   wake_fn wake;
   void *argument;
@@ -79,6 +80,9 @@ int http_transfer_configure(struct http_operation *operation, const struct http_
  * policy. */
 int http_transfer_set_addresses(struct http_operation *operation,
                                 const struct resolver_addresses *addresses, struct err *err);
+/* Whether the transfer ended only because of its connection, and is ready to be added again, with
+ * a new one. */
+bool http_transfer_is_to_restart(struct http_operation *operation, CURLcode code);
 /* Reads timings and addresses off a transfer that ended with `code`, and fills the operation's
  * error unless it ended well. */
 void http_transfer_conclude(struct http_operation *operation, CURLcode code);

@@ -62,11 +62,15 @@ static int on_connected(void *argument, char *remote_address, char *local_addres
                         int local_port) {
   struct http_operation *operation = argument;
   struct ip_address address;
-  (void)local_address, (void)remote_port, (void)local_port;
+  (void)local_address, (void)remote_port;
   if (operation->policy != ADDRESS_POLICY_ALLOW) {
     if (ip_address_parse(&address, remote_address, strlen(remote_address)) != 0 ||
         check_address(operation, &address) != 0)
       return CURL_PREREQFUNC_ABORT;
+  }
+  if (curl_loop_is_spoilt(operation->client->curl_loop, local_port)) {
+    operation->is_spoilt = true;
+    return CURL_PREREQFUNC_ABORT;
   }
   operation->sent = true;
   http_operation_connected(operation);
@@ -243,6 +247,11 @@ int http_transfer_set_addresses(struct http_operation *operation,
 
 /* --- the end ------------------------------------------------------------------------------ */
 
+/* What 7.88 says of a header line of more than 100 KB. */
+static bool is_long_line(const struct http_operation *operation, CURLcode code) {
+  return code == CURLE_OUT_OF_MEMORY && operation->sent && !operation->response.is_complete;
+}
+
 static const char *code_of(const struct http_operation *operation, CURLcode code) {
   switch ((int)code) {
     case CURLE_UNSUPPORTED_PROTOCOL: /* an HTTP/0.9 answer */
@@ -254,8 +263,7 @@ static const char *code_of(const struct http_operation *operation, CURLcode code
     case CURLE_OPERATION_TIMEDOUT:
       return "timeout";
     case CURLE_OUT_OF_MEMORY:
-      /* What 7.88 calls a header line of more than 100 KB. */
-      return strstr(operation->curl_message, "header") != NULL ? "too_large" : "out_of_memory";
+      return is_long_line(operation, code) ? "too_large" : "out_of_memory";
     default:
       return "network_error";
   }
@@ -264,6 +272,7 @@ static const char *code_of(const struct http_operation *operation, CURLcode code
 static const char *explain(const struct http_operation *operation, CURLcode code) {
   if (code == CURLE_PARTIAL_FILE) return "the response was cut short";
   if (code == CURLE_GOT_NOTHING) return "the connection was closed without an answer";
+  if (is_long_line(operation, code)) return "a header of the response is larger than 100 KB";
   if (operation->curl_message[0] != '\0') return operation->curl_message;
   return curl_easy_strerror(code);
 }
@@ -293,6 +302,15 @@ static void read_timings(struct http_operation *operation) {
   curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &secured);
   if (connected > resolved) operation->timings.connect = (double)(connected - resolved) / 1e3;
   if (secured > connected) operation->timings.tls = (double)(secured - connected) / 1e3;
+}
+
+bool http_transfer_is_to_restart(struct http_operation *operation, CURLcode code) {
+  /* Of libcurl's own retries one may come to a spoilt connection after bytes had gone out. */
+  if (code != CURLE_ABORTED_BY_CALLBACK || !operation->is_spoilt || operation->sent) return false;
+  operation->is_spoilt = false;
+  operation->curl_message[0] = '\0';
+  curl_easy_setopt(operation->easy, CURLOPT_FRESH_CONNECT, 1L);
+  return true;
 }
 
 void http_transfer_conclude(struct http_operation *operation, CURLcode code) {
