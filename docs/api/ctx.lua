@@ -1,0 +1,109 @@
+---@meta ctx
+
+--- The one argument that carries the world to a provider's functions (`run`, `mock`,
+--- `auth.fetch`). Its members can be read, not set; a name that it does not have raises.
+--- Whatever waits suspends the script and nobody else. What goes wrong is raised as an error
+--- table (see `tide.fail`).
+---@class Context
+---@field integration string "acme"
+---@field operation string "track"
+---@field trace_id string 32 hexadecimal digits; passed on to the upstream as `traceparent`
+---@field attempt integer 1 for the first
+---@field mock boolean whether this is `mock` running
+---@field deadline number the instant, in seconds of `tide.time`.monotonic(), at which the call is over
+---@field idempotency_key string the same in every attempt of one call: the caller's, else a UUID
+---@field config table the effective configuration, read-only: `ctx.config.extra_config.language`
+---@field http ContextHttp
+---@field log ContextLog
+local ctx = {}
+
+--- The value of a declared secret. One that is not declared raises; one that has no value
+--- raises `not_configured`, naming the variable to set. The value appears nowhere else: not in
+--- logs, rows, errors or `ctx.config`.
+---@param name string
+---@return string
+function ctx.secret(name) end
+
+--- Another operation through its own pipeline (row, retries, mock), inside this call's deadline
+--- and trace, at most 8 deep. Its error is raised here and not retried again. Coming back to the
+--- same operation with the same input raises.
+---@param integration string
+---@param operation string
+---@param input? table
+---@return any data a fresh table
+---@return table meta
+function ctx.call(integration, operation, input) end
+
+--- Runs the functions of `list`, at most `limit` (8) at a time. First results, in order. When
+--- one raises, or returns nil and an error, the others are cancelled and its error is raised.
+---@param list (fun(): any)[]
+---@param options? { limit?: integer }
+---@return any[]
+function ctx.all(list, options) end
+
+--- Suspends the script. Cut short, like everything, by the deadline.
+---@param seconds number
+function ctx.sleep(seconds) end
+
+
+--- Requests to the third party. `path` is appended to `base_url`; an absolute URL may go to
+--- `base_url`'s host and those of `hosts`. Credentials (`auth`) go to `base_url`'s origin alone.
+--- Up to 5 redirects are followed, each to a declared host; 301 to 303 become GET, 307 and 308
+--- keep a body only inside the origin; headers that could be credentials do not leave it.
+---
+--- Raises: `network_error`, `timeout`; for a status outside of 2xx that is not in `expect`
+--- `upstream_auth` (401, 403), `not_found` (404, 410), `rate_limited` (429), `rejected` (other
+--- 4xx) or `upstream_error` (408, 5xx, redirects that lead nowhere); whatever `classify` says
+--- comes first.
+---@class ContextHttp
+local http = {}
+
+---@class HttpOptions
+---@field params? table<string, string|number> fills `{name}` in the path, percent-encoded; empty, "." and ".." are refused as `invalid_input`
+---@field query? table<string, string|number|boolean|string[]> a list repeats its key
+---@field headers? table<string, string>
+---@field json? any encoded as the body
+---@field form? table encoded as the body
+---@field body? string the body as it is
+---@field multipart? { name: string, body: string, filename?: string, content_type?: string }[]
+---@field auth? false|table false: without credentials; a table like the provider's `auth` (bearer, basic, api_key): these, wherever the request goes
+---@field timeout_seconds? number of this request; default `timeout_seconds` of the configuration
+---@field expect? integer[]|"any" statuses besides 2xx that are returned and not raised
+
+---@class HttpAnswer
+---@field status integer
+---@field headers table<string, string> looked up without regard to case; repeated ones joined by ", "
+---@field body string
+---@field json any decoded when first read, null members absent; raises `upstream_error` when the body is not JSON
+---@field duration_ms number
+
+---@param path string
+---@param options? HttpOptions
+---@return HttpAnswer
+function http.get(path, options) end
+---@return HttpAnswer
+function http.post(path, options) end
+---@return HttpAnswer
+function http.put(path, options) end
+---@return HttpAnswer
+function http.patch(path, options) end
+---@return HttpAnswer
+function http.delete(path, options) end
+---@param method string upper case
+---@return HttpAnswer
+function http.request(method, path, options) end
+
+
+--- One line of the service's log, with the integration, the operation and the trace id;
+--- redacted.
+---@class ContextLog
+local log = {}
+
+---@param message string
+---@param fields? table
+function log.debug(message, fields) end
+function log.info(message, fields) end
+function log.warn(message, fields) end
+function log.error(message, fields) end
+
+return ctx
