@@ -4,9 +4,8 @@
 ---
 --- **Numbers.** Integers are exact to int64; a number outside int64 or with a fraction or
 --- an exponent becomes a float, `-0` the float -0.0; one beyond the largest double is
---- refused. Floats are written in the fewest digits that read back equal, in the form of
---- ECMAScript: a whole one without a fraction (`10 / 2` is `5`), so it comes back as an
---- integer, equal to what it was.
+--- refused. Floats are written in the fewest digits that read back equal, a whole one
+--- without a fraction (`10 / 2` is `5`): it comes back as an integer, equal to what it was.
 ---
 --- **Tables.** Objects become tables with string keys; of equal keys the last one wins.
 --- Arrays become tables with keys 1..n that carry the array mark, so that `{}` and `[]`
@@ -48,9 +47,10 @@ function json.decode(text, options) end
 --- sparse arrays, invalid UTF-8, more than 128 levels (so cycles too), results over
 --- `max_bytes` (default 64 MiB). Metatables are not consulted.
 ---
---- `canonical`: RFC 8785 (keys sorted by UTF-16 code units, both zeros `0`), except that
---- integers keep all their digits beyond 2^53. `pretty`: one member a line, indented by
---- two spaces, keys sorted likewise. Not both. Without either the order of keys is any.
+--- `canonical`: RFC 8785 (keys sorted by UTF-16 code units; floats as ECMAScript writes
+--- them, so both zeros are `0` and those from 2^53 on end in zeros), except that integers
+--- keep all their digits beyond 2^53. `pretty`: one member a line, indented by two spaces,
+--- keys sorted likewise. Not both. Without either the order of keys is any.
 ---@param value any
 ---@param options? { canonical?: boolean, pretty?: boolean, max_bytes?: integer }
 ---@return string|nil text, string? message "cannot encode value.list[3].name: …"

@@ -1,6 +1,7 @@
 #include "bind/json_encode.h"
 
 #include <lauxlib.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,6 +198,19 @@ static inline int put_string(struct encoder *encoder, const char *text, size_t l
 
 /* ---- numbers ---- */
 
+/* As RFC 8785 says, save where the decoder would then read another value: the sign of zero
+ * is kept, and whole numbers that fit int64 have all their digits. */
+static size_t write_double(char *to, double value, bool canonical) {
+  if (canonical) return number_format_double(to, value);
+  if (value == 0 && signbit(value)) {
+    memcpy(to, "-0.0", 4);
+    return 4;
+  }
+  bool fits = value > -0x1p63 && value < 0x1p63;
+  if (fits && value == (double)(int64_t)value) return number_format_integer(to, (int64_t)value);
+  return number_format_double(to, value);
+}
+
 static int encode_number(struct encoder *encoder) {
   char *to = room(encoder, NUMBER_TEXT_MAX);
   if (to == NULL) return -1;
@@ -204,14 +218,8 @@ static int encode_number(struct encoder *encoder) {
     advance(encoder, number_format_integer(to, lua_tointeger(encoder->L, -1)));
     return 0;
   }
-  double value = lua_tonumber(encoder->L, -1);
-  size_t length = number_format_double(to, value);
+  size_t length = write_double(to, lua_tonumber(encoder->L, -1), encoder->canonical);
   if (length == 0) return refuse(encoder, "NaN and infinities have no JSON form");
-  /* Outside RFC 8785 the sign of zero is kept, as the decoder keeps it. */
-  if (value == 0 && !encoder->canonical && __builtin_signbit(value)) {
-    memcpy(to, "-0.0", 4);
-    length = 4;
-  }
   advance(encoder, length);
   return 0;
 }
