@@ -30,8 +30,9 @@ function counters.render() end
 
 --- The help text of a name.
 ---@param name string
+---@param kind "counter"|"gauge"|"histogram" for the reader of the code; the first cell decides
 ---@param help string
-function counters.describe(name, help) end
+function counters.describe(name, kind, help) end
 
 --- Label sets that were refused a series of their own.
 ---@return number

@@ -88,8 +88,10 @@ static int l_histogram(lua_State *L) {
 /* --- the whole --- */
 
 static int l_describe(lua_State *L) {
+  static const char *const kinds[] = {"counter", "gauge", "histogram", NULL};
   const char *name = luaL_checkstring(L, 1);
-  counters_describe(shared_of(L)->counters, name, luaL_checkstring(L, 2));
+  luaL_checkoption(L, 2, NULL, kinds);
+  counters_describe(shared_of(L)->counters, name, luaL_checkstring(L, 3));
   return 0;
 }
 
