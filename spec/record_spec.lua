@@ -152,6 +152,20 @@ describe("a row", function()
     assert.equal("[4 bytes]", json.decode(it.logs()[1].response_body))
   end)
 
+  it("shows headers that are no text as their length, and no credential in them", function()
+    local it = shop()
+    it.upstream("POST /orders", { json = { id = 1 }, headers = {
+      ["X-Bytes"] = "\xff\xfe", Location = "https://a.example/?access_token=abc12345&x=1",
+      ["Set-Cookie"] = "session=1234567890", ["X-Note"] = "see " .. SECRETS.api_key,
+    } })
+    it.call("order", { item = "tea" })
+    local headers = json.decode(it.logs()[1].response_headers)
+    assert.equal("[2 bytes]", headers["x-bytes"])
+    assert.equal("https://a.example/?access_token=[redacted]&x=1", headers.location)
+    assert.equal("[redacted]", headers["set-cookie"])
+    assert.equal("see [redacted]", headers["x-note"])
+  end)
+
   it("masks further fields that the configuration names", function()
     local it = shop({ redact_fields = { "item" } })
     it.upstream("POST /orders", { json = { id = 1 } })

@@ -6,6 +6,7 @@ local json = require "tide.json"
 local text = require "tide.text"
 local time = require "tide.time"
 local redact = require "tide.redact"
+local secrets = require "tide.state.secrets"
 
 local M = {}
 
@@ -51,16 +52,67 @@ local function header(list, name)
 end
 
 
-local function headers_json(list, fields)
+-- Verdicts on the names of headers, per list of further names. Upstreams choose names, so
+-- there is a bound.
+local NAMES_MAX = 1000
+local verdicts = setmetatable({}, { __mode = "k" })
+
+local function is_sensitive(name, fields)
+  local known = verdicts[fields]
+  if known == nil or known.count >= NAMES_MAX then
+    known = { count = 0, names = {} }
+    verdicts[fields] = known
+  end
+  local verdict = known.names[name]
+  if verdict == nil then
+    verdict = redact.is_sensitive(name, fields)
+    known.names[name] = verdict
+    known.count = known.count + 1
+  end
+  return verdict
+end
+
+
+-- Most values hold nothing that could look like a credential.
+local function header_value(name, value, fields)
+  if is_sensitive(name, fields) then
+    return redact.MARK
+  end
+  if value:find("[=@]") or value:find("[Bb]earer") or value:find("[Bb]asic") then
+    return redact.text(value)
+  end
+  return value
+end
+
+
+local headers_json
+
+-- Header values are bytes: what is no text is shown as its length.
+local function readable(list)
+  local result = {}
+  for index, pair in ipairs(list) do
+    local value = text.is_utf8(pair[2]) and pair[2] or string.format("[%d bytes]", #pair[2])
+    result[index] = { text.is_utf8(pair[1]) and pair[1] or "[name]", value }
+  end
+  return result
+end
+
+
+headers_json = function(list, fields)
   if list == nil then
     return nil
   end
   local object = {}
-  for _, pair in ipairs(redact.headers(list, fields)) do
+  for _, pair in ipairs(list) do
     local name = pair[1]:lower()
-    object[name] = object[name] and object[name] .. ", " .. pair[2] or pair[2]
+    local value = header_value(name, pair[2], fields)
+    object[name] = object[name] and object[name] .. ", " .. value or value
   end
-  return json.encode(object)
+  local encoded = json.encode(object)
+  if encoded == nil then
+    return headers_json(readable(list), fields)
+  end
+  return secrets.redact(encoded)
 end
 
 
@@ -111,6 +163,16 @@ local function body_json(body, content_type, fields, limit)
 end
 
 
+local function clean_url(exchange, fields)
+  local clean = exchange.clean_url
+  if clean == nil then
+    clean = redact.url(exchange.url, fields)
+    exchange.clean_url = clean
+  end
+  return clean
+end
+
+
 local function add_exchange(row, call)
   local exchange = call.exchange
   if exchange == nil then
@@ -119,7 +181,7 @@ local function add_exchange(row, call)
   local values = call.settings
   local fields = values.redact_fields
   row.request_method = exchange.method
-  row.request_url = redact.url(exchange.url, fields)
+  row.request_url = clean_url(exchange, fields)
   row.request_headers = headers_json(exchange.headers, fields)
   row.response_status = exchange.status
   row.response_headers = headers_json(exchange.response_headers, fields)
@@ -151,7 +213,7 @@ end
 local function request_summary(request, fields)
   return {
     method = request.method,
-    url = redact.url(request.url, fields),
+    url = clean_url(request.exchange or request, fields),
     purpose = request.purpose,
     started_at = time.format(request.started_at),
     duration_ms = milliseconds(request.started, request.ended),

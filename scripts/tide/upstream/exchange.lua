@@ -104,6 +104,7 @@ local function open_entry(call, attempt, request, wire)
   }
   attempt.requests[#attempt.requests + 1] = entry
   call.exchange = { method = wire.method, url = wire.url, headers = wire.headers, body = wire.body }
+  entry.exchange = call.exchange
   return entry, call.exchange
 end
 
