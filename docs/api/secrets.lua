@@ -6,6 +6,7 @@ local secrets = {}
 
 --- Stores or replaces a value. `owner` is an integration's name or "tidegate" (API tokens), `name`
 --- the secret's. Returns the version, which counts up at each change of value.
+--- At most 64 KB a value, 10,000 secrets and 256 KB of values in all; beyond that it raises.
 ---@param source string "environment", "file", "stored", "token"
 ---@param expires_at? number wall time
 ---@return integer version
@@ -15,10 +16,12 @@ function secrets.get(owner, name) end
 --- Removes it; with `version` only when it is still that one (a token that was refused).
 ---@return boolean removed
 function secrets.remove(owner, name, version) end
----@return { owner: string, name: string, source: string, version: integer, expires_at?: number }[] never values
+--- The owner's secrets, never their values.
+---@return { owner: string, name: string, source: string, version: integer, expires_at?: number }[]
 function secrets.list(owner) end
---- `text` with every occurrence of every known value (8 bytes and longer; also
---- percent-encoded, JSON-escaped, base64 of the value and of `user:value`) replaced by "[redacted]".
+--- `text` with every occurrence of every known value of 8 bytes and more replaced by
+--- "[redacted]": as it stands, percent-encoded, JSON-escaped (each twice over, too) and inside
+--- base64 of anything that holds it, such as "user:value". The same string when there is none.
 ---@return string
 function secrets.redact(text) end
 

@@ -43,8 +43,10 @@ static int l_put(lua_State *L) {
   uint64_t version = secrets_put(secrets_of(L), owner, name, value, length,
                                  (enum secret_source)source, expires_at);
   if (version == 0)
-    return luaL_error(L, "the secret '%s' of '%s' is too long (64 KB), or %d secrets are known",
-                      name, owner, SECRETS_MAX);
+    return luaL_error(L,
+                      "the secret '%s' of '%s' is too long (64 KB), or the %d secrets or %d bytes "
+                      "that the process can hold are reached",
+                      name, owner, SECRETS_MAX, SECRETS_BYTES_MAX);
   lua_pushinteger(L, (lua_Integer)version);
   return 1;
 }

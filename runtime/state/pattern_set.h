@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PATTERN_SET_NODES_MAX (4 * 1024 * 1024)
+#define PATTERN_SET_NODES_MAX (16 * 1024 * 1024)
 
 struct pattern_set;
 

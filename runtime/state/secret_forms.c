@@ -10,12 +10,11 @@
 
 typedef int (*each_fn)(void *context, const unsigned char *bytes, size_t length);
 
-static int percent_encode(const unsigned char *value, size_t length, bool upper, struct buf *form) {
+static int percent_encode(const unsigned char *value, size_t length, struct buf *form) {
   for (size_t i = 0; i < length; i++) {
     unsigned char byte = value[i];
-    bool plain = (byte < 128 && isalnum(byte)) || strchr("-._~", byte) != NULL;
-    int status = plain && byte != 0 ? buf_append(form, &byte, 1)
-                                    : buf_printf(form, upper ? "%%%02X" : "%%%02x", byte);
+    bool plain = byte < 128 && (isalnum(byte) || (byte != 0 && strchr("-._~", byte) != NULL));
+    int status = plain ? buf_append(form, &byte, 1) : buf_printf(form, "%%%02X", byte);
     if (status != 0) return -1;
   }
   return 0;
@@ -55,12 +54,16 @@ static int base64_at(const unsigned char *value, size_t length, unsigned offset,
   return 0;
 }
 
+static void wipe(struct buf *form) {
+  if (form->data != NULL) explicit_bzero(form->data, form->length);
+  buf_clear(form);
+}
+
 static int give(struct buf *form, each_fn each, void *context) {
   int status = 0;
   if (form->length >= SECRET_REDACTED_MIN)
     status = each(context, (const unsigned char *)form->data, form->length);
-  if (form->data != NULL) explicit_bzero(form->data, form->length);
-  buf_clear(form);
+  wipe(form);
   return status;
 }
 
@@ -75,18 +78,34 @@ static int give_base64(const unsigned char *value, size_t length, struct buf *fo
   return 0;
 }
 
+/* The form, and the form inside base64 (as OAuth asks for of client credentials), unless it
+ * is the value itself. `form` never needs to grow here, so that no copy stays behind. */
+static int give_encoded(const unsigned char *value, size_t length, const struct buf *form,
+                        struct buf *scratch, each_fn each, void *context) {
+  if (form->length == length && memcmp(form->data, value, length) == 0) return 0;
+  const unsigned char *bytes = (const unsigned char *)form->data;
+  if (each(context, bytes, form->length) != 0) return -1;
+  return give_base64(bytes, form->length, scratch, each, context);
+}
+
 int secret_forms(const unsigned char *value, size_t length, each_fn each, void *context) {
-  struct buf form;
+  struct buf form, scratch;
   if (length < SECRET_REDACTED_MIN) return 0;
   buf_init(&form, FORM_BYTES_MAX);
-  int status = each(context, value, length);
-  if (status == 0) status = percent_encode(value, length, true, &form);
-  if (status == 0) status = give(&form, each, context);
-  if (status == 0) status = percent_encode(value, length, false, &form);
-  if (status == 0) status = give(&form, each, context);
+  buf_init(&scratch, FORM_BYTES_MAX * 2);
+  /* Growing would leave copies of secrets in freed memory. */
+  int status = buf_reserve(&form, length * 6);
+  if (status == 0) status = buf_reserve(&scratch, length * 12);
+  if (status == 0) status = each(context, value, length);
+  if (status == 0) status = give_base64(value, length, &scratch, each, context);
+  if (status == 0) status = percent_encode(value, length, &form);
+  if (status == 0) status = give_encoded(value, length, &form, &scratch, each, context);
+  wipe(&form);
   if (status == 0) status = json_escape(value, length, &form);
-  if (status == 0) status = give(&form, each, context);
-  if (status == 0) status = give_base64(value, length, &form, each, context);
+  if (status == 0) status = give_encoded(value, length, &form, &scratch, each, context);
+  wipe(&form);
+  wipe(&scratch);
   buf_deinit(&form);
+  buf_deinit(&scratch);
   return status;
 }

@@ -1,5 +1,8 @@
 /* The forms in which a secret may show up in a text: as it is, percent-encoded, JSON-escaped,
- * and inside base64 (of the value, or of something longer such as "user:value"). */
+ * and each of these inside base64 (of the value, or of something longer such as "user:value").
+ *
+ * The text is decoded when it is searched (secret_scan.h), so that these are what stands
+ * there after one decoding: an escaped value in a JSON text inside a JSON string. */
 #ifndef TIDEGATE_STATE_SECRET_FORMS_H
 #define TIDEGATE_STATE_SECRET_FORMS_H
 

@@ -7,6 +7,7 @@
 
 #include "state/pattern_set.h"
 #include "state/secret_forms.h"
+#include "state/secret_scan.h"
 
 struct entry {
   char owner[SECRET_NAME_MAX + 1];
@@ -25,6 +26,7 @@ struct secrets {
   pthread_mutex_t mutex;
   struct entry **entries;
   size_t count, capacity;
+  size_t bytes; /* of all values */
   uint64_t last_version;
   struct snapshot *snapshot; /* NULL: a value has changed since it was made */
 };
@@ -104,6 +106,7 @@ static bool is_same(const struct entry *entry, const void *value, size_t length)
 /* Takes `copy` over. */
 static void replace(struct secrets *secrets, struct entry *entry, unsigned char *copy,
                     size_t length) {
+  secrets->bytes = secrets->bytes - entry->length + length;
   free_value(entry);
   entry->value = copy;
   entry->length = length;
@@ -116,9 +119,11 @@ static uint64_t put(struct secrets *secrets, const char *owner, const char *name
   size_t at = find(secrets, owner, name);
   struct entry *entry = at < secrets->count ? secrets->entries[at] : NULL;
   if (entry == NULL || !is_same(entry, value, length)) {
+    size_t replaced = entry != NULL ? entry->length : 0;
+    if (secrets->bytes - replaced + length > SECRETS_BYTES_MAX) return 0;
     unsigned char *copy = malloc(length + 1);
     if (copy == NULL) return 0;
-    memcpy(copy, value, length);
+    if (length > 0) memcpy(copy, value, length);
     if (entry == NULL) entry = add(secrets, owner, name);
     if (entry == NULL) {
       explicit_bzero(copy, length);
@@ -164,6 +169,7 @@ bool secrets_remove(struct secrets *secrets, const char *owner, const char *name
   pthread_mutex_lock(&secrets->mutex);
   size_t at = find(secrets, owner, name);
   if (at < secrets->count && (version == 0 || secrets->entries[at]->info.version == version)) {
+    secrets->bytes -= secrets->entries[at]->length;
     free_entry(secrets->entries[at]);
     secrets->entries[at] = secrets->entries[--secrets->count];
     changed(secrets);
@@ -251,53 +257,18 @@ static struct snapshot *take_snapshot(struct secrets *secrets) {
 
 /* --- searching --- */
 
-static bool occurs(const struct pattern_set *set, const char *text, size_t length) {
-  uint32_t state = 0, matched;
-  for (size_t i = 0; i < length; i++) {
-    state = pattern_set_step(set, state, (unsigned char)text[i], &matched);
-    if (matched != 0) return true;
-  }
-  return false;
-}
-
 bool secrets_occur(struct secrets *secrets, const char *text, size_t length) {
   struct snapshot *snapshot = take_snapshot(secrets);
   if (snapshot == NULL) return true; /* unknown is treated as if it did */
-  bool found = snapshot->set != NULL && occurs(snapshot->set, text, length);
+  bool found = snapshot->set != NULL && secret_scan_occurs(snapshot->set, text, length);
   release(snapshot);
   return found;
-}
-
-/* Matches that overlap or touch are masked as one. `done` is what has been written of the
- * text, `first` to `last` the match that is still growing. */
-static int mask(const struct pattern_set *set, const char *text, size_t length,
-                struct buf *result) {
-  uint32_t state = 0, matched;
-  size_t done = 0, first = 0, last = 0;
-  for (size_t i = 0; i < length; i++) {
-    state = pattern_set_step(set, state, (unsigned char)text[i], &matched);
-    if (matched == 0) continue;
-    size_t begin = i + 1 - matched;
-    if (last > done && begin > last) {
-      if (buf_append(result, text + done, first - done) != 0) return -1;
-      if (buf_append_text(result, SECRET_MASK) != 0) return -1;
-      done = last;
-    }
-    if (last <= done || begin < first) first = begin > done ? begin : done;
-    last = i + 1;
-  }
-  if (last > done) {
-    if (buf_append(result, text + done, first - done) != 0) return -1;
-    if (buf_append_text(result, SECRET_MASK) != 0) return -1;
-    done = last;
-  }
-  return buf_append(result, text + done, length - done);
 }
 
 int secrets_redact(struct secrets *secrets, const char *text, size_t length, struct buf *result) {
   struct snapshot *snapshot = take_snapshot(secrets);
   if (snapshot == NULL) return -1;
-  int status = snapshot->set != NULL ? mask(snapshot->set, text, length, result)
+  int status = snapshot->set != NULL ? secret_scan_mask(snapshot->set, text, length, result)
                                      : buf_append(result, text, length);
   release(snapshot);
   return status;

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 
 #define SECRETS_MAX 10000
+#define SECRETS_BYTES_MAX (256 * 1024) /* of all values together; bounds the search */
 #define SECRET_NAME_MAX 127
 #define SECRET_VALUE_MAX 65536
 #define SECRET_REDACTED_MIN 8 /* shorter values are redacted by name only */
@@ -32,7 +33,8 @@ struct secrets *secrets_new(void);
 void secrets_free(struct secrets *secrets);
 
 /* Stores or replaces owner's `name`; the same value again keeps its version. 0 when a name
- * or the value is too long, SECRETS_MAX are there, or memory ran out: nothing changed. */
+ * or the value is too long, SECRETS_MAX or SECRETS_BYTES_MAX are reached, or memory ran out:
+ * nothing changed. */
 uint64_t secrets_put(struct secrets *secrets, const char *owner, const char *name,
                      const void *value, size_t length, enum secret_source source,
                      double expires_at);
