@@ -36,8 +36,8 @@ static void roll_back(struct sqlite_connection *connection) {
     sqlite_connection_control(connection, "ROLLBACK", NULL);
 }
 
-/* The next to run. Who was answered a moment ago asks again while the others' statements run:
- * without a second look the clients fall into two halves that wait for each other's commits. */
+/* The next to run. The second look lets those who were answered a moment ago, and have asked
+ * again while these statements ran, share the commit. */
 static struct store_request *next_request(const struct sqlite_batch *batch,
                                           struct store_request *request) {
   if (request->next == NULL && batch->more != NULL) batch->more(batch->context, batch->requests);

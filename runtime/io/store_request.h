@@ -3,7 +3,9 @@
  * of io/store_client.h.
  *
  * The bytes are copied because a cancelled owner goes at once while the writer may still
- * read them: 2 KB cost 0.1 µs of the 10 µs that the insert takes. */
+ * read them. Making and copying a request of two rows costs 0.6 µs of the 15 µs that their
+ * commit takes, so there is little to gain by pointing at them instead.
+ */
 #ifndef TIDEGATE_IO_STORE_REQUEST_H
 #define TIDEGATE_IO_STORE_REQUEST_H
 

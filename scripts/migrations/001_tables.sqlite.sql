@@ -89,8 +89,8 @@ CREATE TABLE integration_call_logs (
     circuit_breaker_state VARCHAR(20)
 );
 
--- Four instead of the five that would be one per column: they answer the same questions, at a
--- fifth of the cost of a row (docs/internals/store.md has the measurement).
+-- Four instead of the five that would be one per column: they answer the same questions for
+-- less (docs/internals/store.md has the measurement).
 CREATE INDEX idx_integration_call_logs_integration_name ON integration_call_logs (integration_name, id);
 CREATE INDEX idx_integration_call_logs_is_success ON integration_call_logs (id) WHERE is_success = 0;
 CREATE INDEX idx_integration_call_logs_trace_id ON integration_call_logs (trace_id);
