@@ -12,6 +12,12 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 find_package(ZLIB QUIET)
 
+# The whole of Lua is linked in: calls into it are then direct, not through a table, and its
+# symbols are there for the modules of C that specs load (the executable exports them).
+find_library(LUA_ARCHIVE NAMES liblua5.4.a REQUIRED)
+set_target_properties(PkgConfig::LUA PROPERTIES INTERFACE_LINK_LIBRARIES
+  "-Wl,--whole-archive,${LUA_ARCHIVE},--no-whole-archive;m;dl")
+
 # Debian ships llhttp as source. Its header decides the layout of the parser by
 # LLHTTP_STRICT_MODE, so the definition must reach whoever includes it.
 find_path(LLHTTP_SOURCE_DIR llhttp.c PATHS /usr/share/llhttp REQUIRED NO_DEFAULT_PATH)
