@@ -20,9 +20,10 @@
 ---  - `retryable`   false: do not try again in this call
 ---  - `status`      the upstream's status
 ---  - any other     kept on the error, never shown outside
----@param code string
----@param message? string for people; no secrets
----@param fields? table
-local function fail(code, message, fields) end
+---@overload fun(code: string, message?: string, fields?: table)
+local fail = {}
+
+--- "tide.fail"
+fail.name = nil
 
 return fail

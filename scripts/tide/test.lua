@@ -28,6 +28,43 @@ local Runtime = {}
 local METATABLE = {}
 
 
+-- Closes every runtime made since `first` and lets the clock go.
+local function close_since(first)
+  for index = #open, first, -1 do
+    open[index]:close()
+    open[index] = nil
+  end
+  if #open == 0 and frozen then
+    host.thaw_clock()
+    frozen = false
+  end
+end
+
+
+-- Inside busted a runtime ends with the test, or the block of tests, that made it.
+local function hook()
+  local loaded, busted = pcall(require, "busted")
+  if not loaded or type(busted) ~= "table" or not busted.subscribe then
+    return
+  end
+  local marks = {}
+  local function enter()
+    marks[#marks + 1] = #open + 1
+    return nil, true
+  end
+  local function leave()
+    close_since(table.remove(marks) or 1)
+    return nil, true
+  end
+  busted.subscribe({ "test", "start" }, enter)
+  busted.subscribe({ "test", "end" }, leave)
+  busted.subscribe({ "file", "end" }, function()
+    close_since(1)
+    return nil, true
+  end)
+end
+
+
 local function check_options(options)
   for name, value in pairs(options) do
     if OPTIONS[name] == nil then
@@ -160,7 +197,6 @@ function M.integration(name_or_path, options)
     error("t.integration expects the name of a provider or its path", 2)
   end
   check_options(options)
-  M.hook()
   made = made + 1
   local parts, name = parts_of(name_or_path, options)
   local runtime = setmetatable({ name = name, generation = build(parts), rows = {} }, METATABLE)
@@ -277,53 +313,11 @@ METATABLE.__index = function(self, name)
 end
 
 
--- Closes every runtime made since `first` and lets the clock go.
-local function close_since(first)
-  for index = #open, first, -1 do
-    open[index]:close()
-    open[index] = nil
-  end
-  if #open == 0 and frozen then
-    host.thaw_clock()
-    frozen = false
-  end
-end
-
-
 function M.reset()
   close_since(1)
 end
 
 
-local hooked = false
-
--- Inside busted a runtime ends with the test, or the block of tests, that made it.
-function M.hook()
-  if hooked then
-    return
-  end
-  hooked = true
-  local loaded, busted = pcall(require, "busted")
-  if not loaded or type(busted) ~= "table" or not busted.subscribe then
-    return
-  end
-  local marks = {}
-  local function enter()
-    marks[#marks + 1] = #open + 1
-    return nil, true
-  end
-  local function leave()
-    close_since(table.remove(marks) or 1)
-    return nil, true
-  end
-  busted.subscribe({ "test", "start" }, enter)
-  busted.subscribe({ "test", "end" }, leave)
-  busted.subscribe({ "file", "end" }, function()
-    close_since(1)
-    return nil, true
-  end)
-end
-
-M.hook()
+hook()
 
 return M

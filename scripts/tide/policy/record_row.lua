@@ -12,6 +12,9 @@ local M = {}
 
 -- Larger bodies are not taken apart for the log; what is cut is still redacted by value.
 local PARSED_BYTES_MAX = 262144
+-- Widths of columns.
+local CALLER_BYTES_MAX = 100
+local METHOD_BYTES_MAX = 10
 
 local COLUMNS = {
   "id", "created_at", "integration_name", "integration_type", "request_method", "request_url", "request_headers",
@@ -180,7 +183,7 @@ local function add_exchange(row, call)
   end
   local values = call.settings
   local fields = values.redact_fields
-  row.request_method = exchange.method
+  row.request_method = exchange.method:sub(1, METHOD_BYTES_MAX)
   row.request_url = clean_url(exchange, fields)
   row.request_headers = headers_json(exchange.headers, fields)
   row.response_status = exchange.status
@@ -265,7 +268,7 @@ function M.build(call, err, id, now)
     error_type = err and err.code,
     error_message = err and redact.text(err.message),
     user_id = call.user_id,
-    caller = call.caller,
+    caller = call.caller and text.truncate(call.caller, CALLER_BYTES_MAX),
     trace_id = call.trace_id,
     retry_count = math.max(0, #call.attempts - 1),
     is_from_cache = call.from_cache,
