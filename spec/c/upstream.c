@@ -181,9 +181,10 @@ static void accept_one(struct upstream *upstream, int descriptor) {
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, STACK_BYTES);
   upstream->all[index] = connection;
+  /* Counted before it can answer; upstream_stop joins this thread first. */
+  atomic_fetch_add(&upstream->connections, 1);
   if (pthread_create(&connection->thread, &attributes, serve, connection) != 0) die("thread");
   pthread_attr_destroy(&attributes);
-  atomic_fetch_add(&upstream->connections, 1);
 }
 
 static void *accept_all(void *argument) {
