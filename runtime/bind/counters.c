@@ -2,10 +2,13 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <math.h>
+#include <stdbool.h>
 
 #include "base/buf.h"
 #include "bind/operation.h"
 #include "bind/shared.h"
+#include "engine/worker.h"
 #include "state/counters.h"
 
 #define CELL_TYPE "tidegate.counter"
@@ -20,21 +23,33 @@ static struct counter_cell *check_cell(lua_State *L) {
   return *(struct counter_cell **)luaL_checkudata(L, 1, CELL_TYPE);
 }
 
+static double check_finite(lua_State *L, int index) {
+  double value = luaL_checknumber(L, index);
+  luaL_argcheck(L, isfinite(value), index, "a finite number expected");
+  return value;
+}
+
 static int cell_add(lua_State *L) {
   struct counter_cell *cell = check_cell(L);
-  counter_add(cell, luaL_optnumber(L, 2, 1));
+  double amount = lua_isnoneornil(L, 2) ? 1 : check_finite(L, 2);
+  enum counter_kind kind = counter_kind_of(cell);
+  luaL_argcheck(L, kind != COUNTER_HISTOGRAM, 1, "a counter or gauge expected");
+  luaL_argcheck(L, kind == COUNTER_GAUGE || amount >= 0, 2, "a counter only rises");
+  counter_add(cell, amount);
   return 0;
 }
 
 static int cell_set(lua_State *L) {
   struct counter_cell *cell = check_cell(L);
-  counter_set(cell, luaL_checknumber(L, 2));
+  luaL_argcheck(L, counter_kind_of(cell) == COUNTER_GAUGE, 1, "a gauge expected");
+  counter_set(cell, check_finite(L, 2));
   return 0;
 }
 
 static int cell_observe(lua_State *L) {
   struct counter_cell *cell = check_cell(L);
-  counter_observe(cell, luaL_checknumber(L, 2));
+  luaL_argcheck(L, counter_kind_of(cell) == COUNTER_HISTOGRAM, 1, "a histogram expected");
+  counter_observe(cell, check_finite(L, 2));
   return 0;
 }
 
@@ -44,6 +59,7 @@ static size_t check_bounds(lua_State *L, int index, double *bounds) {
   for (lua_Integer i = 1; i <= count; i++) {
     lua_geti(L, index, i);
     bounds[i - 1] = luaL_checknumber(L, -1);
+    luaL_argcheck(L, isfinite(bounds[i - 1]), index, "bounds must be finite");
     luaL_argcheck(L, i == 1 || bounds[i - 1] > bounds[i - 2], index, "bounds must ascend");
     lua_pop(L, 1);
   }
@@ -51,7 +67,7 @@ static size_t check_bounds(lua_State *L, int index, double *bounds) {
 }
 
 /* This worker's cells are kept in upvalue 1 under "kind name{labels}", so that asking again
- * gives the same one. */
+ * gives the same one; but not those of label sets beyond the bound, which have no end. */
 static int push_cell(lua_State *L, enum counter_kind kind) {
   const char *name = luaL_checkstring(L, 1);
   const char *labels = luaL_optstring(L, 2, "");
@@ -65,10 +81,13 @@ static int push_cell(lua_State *L, enum counter_kind kind) {
   struct counter_cell **handle = lua_newuserdatauv(L, sizeof *handle, 0);
   const double *given = bound_count > 0 ? bounds : default_bounds;
   if (bound_count == 0) bound_count = sizeof default_bounds / sizeof default_bounds[0];
-  *handle = counters_cell(shared_of(L)->counters, kind, name, labels, given, bound_count);
+  *handle =
+      counters_cell(shared_of(L)->counters, worker_of(L), kind, name, labels, given, bound_count);
   if (*handle == NULL)
-    return luaL_error(L, "no cell for the metric '%s': bad name, other kind, or too many", name);
+    return luaL_error(L, "no cell for the metric '%s': bad name or labels, other kind, or too many",
+                      name);
   luaL_setmetatable(L, CELL_TYPE);
+  if (counter_is_other(*handle)) return 1;
   lua_pushvalue(L, 3);
   lua_pushvalue(L, -2);
   lua_rawset(L, lua_upvalueindex(1));
@@ -87,11 +106,14 @@ static int l_histogram(lua_State *L) {
 
 /* --- the whole --- */
 
+/* (name, help) or (name, type, help): the type says what the first cell decides anyway. */
 static int l_describe(lua_State *L) {
-  static const char *const kinds[] = {"counter", "gauge", "histogram", NULL};
+  static const char *const types[] = {"counter", "gauge", "histogram", NULL};
+  lua_settop(L, 3);
   const char *name = luaL_checkstring(L, 1);
-  luaL_checkoption(L, 2, NULL, kinds);
-  counters_describe(shared_of(L)->counters, name, luaL_checkstring(L, 3));
+  bool typed = !lua_isnil(L, 3);
+  if (typed) luaL_checkoption(L, 2, NULL, types);
+  counters_describe(shared_of(L)->counters, name, luaL_checkstring(L, typed ? 3 : 2));
   return 0;
 }
 

@@ -17,7 +17,9 @@
 /* value: the sum of a counter, a gauge's value, a histogram's sum. */
 struct counter_cell {
   struct counter_cell *next;
+  const void *writer;
   const struct metric *metric;
+  bool is_other;
   _Atomic uint64_t value;
   _Atomic uint64_t count;
   _Atomic uint64_t buckets[]; /* not cumulative; the last one is +Inf */
@@ -86,6 +88,28 @@ static bool is_name(const char *name) {
   return strlen(name) <= NAME_MAX_LENGTH;
 }
 
+/* The text from `at` after one `name="value"`; NULL when there is none. */
+static const char *skip_label(const char *at) {
+  if (!isalpha((unsigned char)*at) && *at != '_') return NULL;
+  while (isalnum((unsigned char)*at) || *at == '_') at++;
+  if (at[0] != '=' || at[1] != '"') return NULL;
+  for (at += 2; *at != '"'; at++) {
+    if (*at == '\0' || *at == '\n') return NULL;
+    if (*at != '\\') continue;
+    at++;
+    if (*at != '\\' && *at != '"' && *at != 'n') return NULL;
+  }
+  return at + 1;
+}
+
+/* One text that is not what it should be makes the whole of the metrics unreadable. */
+static bool are_labels(const char *labels) {
+  if (labels[0] == '\0') return true;
+  const char *at = skip_label(labels);
+  while (at != NULL && *at == ',') at = skip_label(at + 1);
+  return at != NULL && *at == '\0';
+}
+
 static struct metric *metric_of(struct counters *counters, const char *name) {
   size_t at = 0;
   while (at < counters->count && strcmp(counters->metrics[at]->name, name) < 0) at++;
@@ -143,28 +167,47 @@ static struct series *series_of(struct counters *counters, struct metric *metric
   return series != NULL ? series : add_series(metric, OTHER_LABELS);
 }
 
-static struct counter_cell *add_cell(const struct metric *metric, struct series *series) {
+static struct counter_cell *add_cell(const struct metric *metric, struct series *series,
+                                     const void *writer) {
   size_t buckets = metric->kind == COUNTER_HISTOGRAM ? metric->bound_count + 1 : 0;
   struct counter_cell *cell = calloc(1, sizeof *cell + buckets * sizeof cell->buckets[0]);
   if (cell == NULL) return NULL;
+  cell->writer = writer;
   cell->metric = metric;
+  cell->is_other = strcmp(series->labels, OTHER_LABELS) == 0;
   cell->next = series->cells;
   series->cells = cell;
   return cell;
 }
 
-struct counter_cell *counters_cell(struct counters *counters, enum counter_kind kind,
-                                   const char *name, const char *labels, const double *bounds,
-                                   size_t bound_count) {
+static struct counter_cell *cell_of(const struct metric *metric, struct series *series,
+                                    const void *writer) {
+  struct counter_cell *cell = series->cells;
+  while (cell != NULL && cell->writer != writer) cell = cell->next;
+  return cell != NULL ? cell : add_cell(metric, series, writer);
+}
+
+struct counter_cell *counters_cell(struct counters *counters, const void *writer,
+                                   enum counter_kind kind, const char *name, const char *labels,
+                                   const double *bounds, size_t bound_count) {
   struct counter_cell *cell = NULL;
+  if (!are_labels(labels)) return NULL;
   pthread_mutex_lock(&counters->mutex);
   struct metric *metric = metric_of(counters, name);
   if (metric != NULL && take_kind(metric, kind, bounds, bound_count)) {
     struct series *series = series_of(counters, metric, labels);
-    if (series != NULL) cell = add_cell(metric, series);
+    if (series != NULL) cell = cell_of(metric, series, writer);
   }
   pthread_mutex_unlock(&counters->mutex);
   return cell;
+}
+
+enum counter_kind counter_kind_of(const struct counter_cell *cell) {
+  return cell->metric->kind;
+}
+
+bool counter_is_other(const struct counter_cell *cell) {
+  return cell->is_other;
 }
 
 void counters_describe(struct counters *counters, const char *name, const char *help) {
@@ -274,12 +317,23 @@ static int render_series(struct buf *text, const struct metric *metric,
   return render_line(text, metric, "", series->labels, sum);
 }
 
+/* A line break in it would begin a line of its own. */
+static int render_help(struct buf *text, const struct metric *metric) {
+  if (metric->help[0] == '\0') return 0;
+  if (buf_printf(text, "# HELP %s%s ", prefix_of(metric->name), metric->name) != 0) return -1;
+  for (const char *c = metric->help; *c != '\0'; c++) {
+    int status = *c == '\n'   ? buf_append_text(text, "\\n")
+                 : *c == '\\' ? buf_append_text(text, "\\\\")
+                              : buf_append(text, c, 1);
+    if (status != 0) return -1;
+  }
+  return buf_append_text(text, "\n");
+}
+
 static int render_metric(struct buf *text, const struct metric *metric) {
   static const char *const types[] = {"counter", "gauge", "histogram"};
   const char *prefix = prefix_of(metric->name);
-  if (metric->help[0] != '\0' &&
-      buf_printf(text, "# HELP %s%s %s\n", prefix, metric->name, metric->help) != 0)
-    return -1;
+  if (render_help(text, metric) != 0) return -1;
   if (buf_printf(text, "# TYPE %s%s %s\n", prefix, metric->name, types[metric->kind]) != 0)
     return -1;
   for (const struct series *series = metric->series; series != NULL; series = series->next)

@@ -6,6 +6,7 @@
 #ifndef TIDEGATE_STATE_COUNTERS_H
 #define TIDEGATE_STATE_COUNTERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buf.h"
@@ -26,15 +27,18 @@ void counters_free(struct counters *counters);
 /* Help text of a name for rendering; the last one wins. Cut at 255 bytes. */
 void counters_describe(struct counters *counters, const char *name, const char *help);
 
-/* A new cell of the series `name{labels}`, for one writer. `labels` is ready text
- * (`a="b",c="d"`) or "". `bounds` (ascending) is for histograms; the first cell of a name
- * decides. NULL when the name is of another kind, is not a metric name, a bound is reached
- * or memory ran out. */
-struct counter_cell *counters_cell(struct counters *counters, enum counter_kind kind,
-                                   const char *name, const char *labels, const double *bounds,
-                                   size_t bound_count);
+/* The cell of the series `name{labels}` for one writer, which is any address: the same writer
+ * gets the same cell again. `labels` is ready text (`a="b",c="d"`) or "". `bounds` (ascending)
+ * is for histograms; the first cell of a name decides. NULL when the name is of another kind,
+ * is not a metric name, the labels are not labels, a bound is reached or memory ran out. */
+struct counter_cell *counters_cell(struct counters *counters, const void *writer,
+                                   enum counter_kind kind, const char *name, const char *labels,
+                                   const double *bounds, size_t bound_count);
+enum counter_kind counter_kind_of(const struct counter_cell *cell);
+/* Whether it stands for all label sets that were refused a series of their own. */
+bool counter_is_other(const struct counter_cell *cell);
 
-/* The cell's writer only. */
+/* The cell's writer only, with finite values; counter_observe for histograms only. */
 void counter_add(struct counter_cell *cell, double amount);
 void counter_set(struct counter_cell *cell, double value);
 void counter_observe(struct counter_cell *cell, double value);
