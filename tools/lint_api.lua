@@ -31,6 +31,7 @@ end
 
 
 local function compare(path, module, names)
+  if not module:match("^tide%.") then return end -- `ctx` is handed to scripts, not required
   local ok, exports = pcall(require, module)
   if not ok then return fault("%s: cannot require %s: %s", path, module, tostring(exports):match("[^\n]*")) end
   if type(exports) ~= "table" then return fault("%s: %s is no table", path, module) end

@@ -21,6 +21,12 @@ function host.read_file(path, max_bytes) end
 ---@param mode? integer 0600
 ---@return true|nil, string? message
 function host.write_file(path, bytes, mode) end
+--- Deletes a file or an empty folder.
+---@return true|nil, string? message, string? code
+function host.remove(path) end
+--- The folder that relative paths start from.
+---@return string|nil, string? message, string? code
+function host.working_directory() end
 --- Sorted names in a folder.
 ---@return string[]|nil, string? message
 function host.list(path) end
@@ -57,6 +63,14 @@ function host.lock(path) end
 ---@param addresses string[]
 ---@return string[]|nil bound, string? message
 function host.reserve(addresses) end
+--- The workers listen: the reserved sockets are closed.
+function host.release() end
+--- Processor cores that are online, at least 1.
+---@return integer
+function host.processors() end
+--- The most memory that this worker's scripts may hold; 0: no limit.
+---@param bytes integer
+function host.set_memory_limit(bytes) end
 --- Starts `count` worker threads; each runs `require(module)[entry](...)` of plain strings and numbers, and
 --- reports ready when that returns. Waits for all; `nil, message` if one failed.
 ---@return true|nil, string? message
@@ -74,12 +88,18 @@ function host.publish(name, bytes) end
 function host.published(name) end
 
 --- Unix process facts for /metrics.
----@return { cpu_seconds: number, resident_bytes: integer, open_files: integer, start_time_seconds: number, pid: integer }
+---@return { cpu_seconds: number, resident_bytes: integer, pid: integer }
 function host.process() end
 
---- Freezes this worker's clock (specs). Timers fire only by `advance`.
+--- Freezes this worker's clock (specs). Timers fire only by `advance_clock`.
 function host.freeze_clock() end
---- Moves the frozen clock on, firing timers in order, letting tasks and I/O settle in between.
-function host.advance_clock(seconds) end
+--- Back to the real clock.
+function host.thaw_clock() end
+--- Moves the frozen clock on by `seconds`, firing timers in order and letting tasks and
+--- sockets come to rest in between; ends early when the task `until_done` has ended. Without
+--- seconds it goes as far as the timers lead.
+---@param seconds? number
+---@param until_done? Task
+function host.advance_clock(seconds, until_done) end
 
 return host

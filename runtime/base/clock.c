@@ -19,13 +19,13 @@ uint64_t clock_monotonic_ns(const struct clock *clock) {
 }
 
 int64_t clock_wall_ms(const struct clock *clock) {
-  return clock->frozen ? clock->frozen_wall_ms : clock_real_wall_ms();
+  return clock->frozen ? clock->frozen_wall_ns / 1000000 : clock_real_wall_ms();
 }
 
 void clock_freeze(struct clock *clock) {
   if (clock->frozen) return;
   clock->frozen_monotonic_ns = clock_real_monotonic_ns();
-  clock->frozen_wall_ms = clock_real_wall_ms();
+  clock->frozen_wall_ns = clock_real_wall_ms() * 1000000;
   clock->frozen = true;
 }
 
@@ -35,5 +35,5 @@ void clock_thaw(struct clock *clock) {
 
 void clock_advance(struct clock *clock, uint64_t nanoseconds) {
   clock->frozen_monotonic_ns += nanoseconds;
-  clock->frozen_wall_ms = clock->frozen_wall_ms + (int64_t)(nanoseconds / 1000000);
+  clock->frozen_wall_ns += (int64_t)nanoseconds;
 }

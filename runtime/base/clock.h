@@ -11,7 +11,7 @@
 struct clock {
   bool frozen;
   uint64_t frozen_monotonic_ns; /* what clock_monotonic_ns returns while frozen */
-  int64_t frozen_wall_ms;       /* what clock_wall_ms returns while frozen */
+  int64_t frozen_wall_ns;       /* what clock_wall_ms is taken from while frozen */
 };
 
 /* The real clocks; cannot fail. */

@@ -57,11 +57,7 @@ local function extra_names(fields)
 end
 
 
-local function sensitive(name, extra)
-  local short = normalised(name)
-  if extra and extra[short] then
-    return true
-  end
+local function judge(short)
   if HARMLESS_NAMES[short] then
     return false
   end
@@ -74,6 +70,37 @@ local function sensitive(name, extra)
     end
   end
   return false
+end
+
+
+-- The verdicts on names that came before; names repeat, and a verdict costs more than a look.
+local MAX_VERDICTS = 4096
+local verdicts, verdict_count = {}, 0
+
+
+local function remember(name)
+  if verdict_count >= MAX_VERDICTS then
+    verdicts, verdict_count = {}, 0
+  end
+  local verdict = judge(normalised(name))
+  verdicts[name] = verdict
+  verdict_count = verdict_count + 1
+  return verdict
+end
+
+
+local function sensitive(name, extra)
+  if extra and extra[normalised(name)] then
+    return true
+  end
+  local verdict = verdicts[name]
+  if verdict ~= nil then
+    return verdict
+  end
+  if #name > 256 then
+    return judge(normalised(name))
+  end
+  return remember(name)
 end
 
 
@@ -117,7 +144,8 @@ local function mask_shapes(text)
     text = text:gsub("(://)[^%s/?#@\"']+@", "%1" .. M.MARK .. "@")
   end
   if text:find("=", 1, true) then
-    text = text:gsub("([%w_%-%.]+)(=)([^%s&;,\"'<>}%)%]]+)", mask_pair)
+    -- The frontier keeps a long run of letters from being tried again from each of them.
+    text = text:gsub("%f[%w_%-%.]([%w_%-%.]+)(=)([^%s&;,\"'<>}%)%]]+)", mask_pair)
   end
   if text:find('"', 1, true) then
     text = text:gsub('"([%w_%-%.]+)(\\?"%s*:%s*)(\\?")([^"\\]*)\\?"', mask_member)

@@ -86,8 +86,9 @@ end
 function M.run(arguments)
   local real_exit = os.exit
   os.exit = exit_instead -- luacheck: ignore
-  arg = default_arguments(arguments) -- luacheck: ignore
-  arg[0] = "tidegate test"
+  local list = default_arguments(arguments)
+  list[0] = "tidegate test"
+  arg = list -- luacheck: ignore
   catch_core()
   log.set_level(os.getenv("TIDEGATE_TEST_LOG") or "off")
   local ok, err = task.guard(function() require "busted.runner" { standalone = false } end)
