@@ -1,0 +1,112 @@
+-- POST /api/v1/integrations/{name}/{operation}: a call.
+
+local json = require "tide.json"
+local uuid = require "tide.uuid"
+local call = require "tide.call"
+local exchange = require "tide.api.exchange"
+
+local M = {}
+
+local TIMEOUT_MS_MAX = 86400000
+local KEY_BYTES_MAX = 255
+
+
+local function read_timeout(text)
+  local timeout = text:match("^%d+$") and math.tointeger(tonumber(text))
+  if not timeout or timeout < 1 or timeout > TIMEOUT_MS_MAX then
+    return nil, exchange.invalid("#", "X-Timeout-Ms must be a whole number of milliseconds, 1 to 86400000")
+  end
+  return timeout
+end
+
+
+local function read_user(text)
+  if not uuid.is_valid(text) then
+    return nil, exchange.invalid("#", "X-User-Id must be a UUID")
+  end
+  return text:lower()
+end
+
+
+local function read_mock(text)
+  if text ~= "0" and text ~= "1" then
+    return nil, exchange.invalid("#", "X-Mock must be 1, or 0")
+  end
+  return text == "1"
+end
+
+
+-- Quoted (RFC 9530's draft) or bare.
+local function read_key(text)
+  local key = text:match('^"(.*)"$') or text
+  if key == "" or #key > KEY_BYTES_MAX or key:find("[^\x20-\x7e]") then
+    return nil, exchange.invalid("#", "Idempotency-Key must be 1 to 255 printable ASCII characters")
+  end
+  return key
+end
+
+
+local HEADERS = {
+  { "x-timeout-ms", "timeout_ms", read_timeout },
+  { "x-user-id", "user_id", read_user },
+  { "x-mock", "mock", read_mock },
+  { "idempotency-key", "idempotency_key", read_key },
+}
+
+
+local function options_of(current)
+  local request, identity = current.request, current.identity
+  local options = {
+    trace_id = current.trace_id,
+    span_id = current.span_id,
+    caller = identity.name,
+    debug = identity.rights.operate and request:header("x-debug") == "1" or nil,
+  }
+  for _, header in ipairs(HEADERS) do
+    local text = request:header(header[1])
+    if text then
+      local value, err = header[3](text)
+      if err then
+        return nil, err
+      end
+      options[header[2]] = value
+    end
+  end
+  local control = request:header("cache-control")
+  options.no_cache = control and control:lower():find("no-cache", 1, true) ~= nil or nil
+  return options
+end
+
+
+local function run(current)
+  local name, operation = current.params.name, current.params.operation
+  local err = current:refuse_integration(name)
+  if err then
+    return nil, err
+  end
+  local options, input
+  options, err = options_of(current)
+  if not options then
+    return nil, err
+  end
+  input, err = current:json_object()
+  if not input then
+    return nil, err
+  end
+  local result
+  result, err = call.run(current.instance.generation, name, operation, input, options)
+  if not result then
+    return nil, err
+  end
+  -- The data is spliced in as it was encoded once.
+  local data = result.json or assert(json.encode(result.data))
+  return { status = 200, body = '{"data":' .. data .. ',"meta":' .. assert(json.encode(result.meta)) .. "}" }
+end
+
+
+M.routes = {
+  { "POST", "/api/v1/integrations/{name}/{operation}", needs = "call", handler = run },
+}
+
+
+return M

@@ -1,0 +1,178 @@
+-- One request of the API with what is known about it, and how it is answered.
+
+local http = require "tide.http"
+local json = require "tide.json"
+local uuid = require "tide.uuid"
+local errors = require "tide.errors"
+
+local M = {}
+
+local NO_TRACE = ("0"):rep(32)
+local NO_SPAN = ("0"):rep(16)
+
+local Exchange = {}
+Exchange.__index = Exchange
+
+
+-- The trace and the caller's span of a `traceparent` (W3C Trace Context), if it is sound.
+local function read_traceparent(text)
+  if not text then
+    return nil
+  end
+  local version, trace, span, rest = text:match("^(%x%x)%-(%x+)%-(%x+)%-%x%x(.*)$")
+  if not version or version == "ff" or #trace ~= 32 or #span ~= 16 or text:find("%u") then
+    return nil
+  end
+  -- Only versions yet to come may have more fields.
+  if rest ~= "" and (version == "00" or rest:sub(1, 1) ~= "-") then
+    return nil
+  end
+  if trace == NO_TRACE or span == NO_SPAN then
+    return nil
+  end
+  return trace, span
+end
+
+
+function M.new(instance, request)
+  local trace, span = read_traceparent(request:header("traceparent"))
+  return setmetatable({
+    instance = instance,
+    request = request,
+    method = request.method,
+    path = request.path,
+    trace_id = trace or uuid.trace_id(),
+    span_id = span,
+    params = {},
+    identity = nil,     -- whose token it is (api/access.lua)
+  }, Exchange)
+end
+
+
+-- Answering ---------------------------------------------------------------------------------------
+
+
+-- { status, json or body, type, headers }
+function Exchange:send(answer)
+  local headers = { "X-Trace-Id", self.trace_id }
+  local body = answer.body
+  if body == nil and answer.json ~= nil then
+    body = assert(json.encode(answer.json))
+  end
+  if body then
+    headers[3], headers[4] = "Content-Type", answer.type or "application/json"
+  end
+  for name, value in pairs(answer.headers or {}) do
+    headers[#headers + 1] = name
+    headers[#headers + 1] = value
+  end
+  return self.request:respond(answer.status, headers, body)
+end
+
+
+function Exchange:send_problem(err)
+  local problem = errors.problem(err, { trace_id = self.trace_id })
+  local headers = { ["Retry-After"] = problem.retry_after and tostring(problem.retry_after) }
+  if problem.code == "unauthorized" then
+    headers["WWW-Authenticate"] = "Bearer"
+  end
+  headers.Allow = err.allow
+  return self:send { status = problem.status, json = problem, type = "application/problem+json", headers = headers }
+end
+
+
+-- Reading -----------------------------------------------------------------------------------------
+
+
+function M.invalid(pointer, detail)
+  return errors.new("invalid_input", detail, { pointer = pointer })
+end
+
+
+-- The query as a table of texts, of which only `known` may come; nil and an error.
+function Exchange:query(known)
+  local text = self.request.query
+  if text == nil or text == "" then
+    return {}
+  end
+  local query, message = http.decode_query(text)
+  if not query then
+    return nil, M.invalid("#", "the query cannot be read: " .. message)
+  end
+  for name, value in pairs(query) do
+    if not known[name] then
+      return nil, M.invalid("#/" .. name, "there is no parameter " .. name)
+    end
+    if type(value) ~= "string" then
+      return nil, M.invalid("#/" .. name, name .. " is given more than once")
+    end
+  end
+  return query
+end
+
+
+local function is_json(content_type)
+  local essence = content_type:match("^%s*([^;%s]+)"):lower()
+  return essence == "application/json" or essence:match("^application/[%w.-]+%+json$") ~= nil
+end
+
+
+-- The body, which must be a JSON object; nil and an error.
+function Exchange:json_object()
+  local content_type = self.request:header("content-type")
+  if not content_type or not content_type:match("[^;%s]") or not is_json(content_type) then
+    return nil, errors.new("unsupported_media_type", "the body must be JSON: send Content-Type: application/json")
+  end
+  local value, message = json.decode(self.request.body)
+  if value == nil then
+    return nil, M.invalid("#", message)
+  end
+  if type(value) ~= "table" or json.is_array(value) then
+    return nil, M.invalid("#", "the body must be a JSON object")
+  end
+  return value
+end
+
+
+-- May the caller have to do with this integration? An error when not.
+function Exchange:refuse_integration(name)
+  local allowed = self.identity.integrations
+  if allowed and not allowed[name] then
+    return errors.new("forbidden", "this token is bound to other integrations than " .. name)
+  end
+end
+
+
+-- Lists -------------------------------------------------------------------------------------------
+
+
+M.LIMIT = 50
+M.LIMIT_MAX = 500
+
+
+-- The number of entries that a query asks for; nil and an error.
+function M.limit_of(query)
+  if query.limit == nil then
+    return M.LIMIT
+  end
+  local limit = query.limit:match("^%d+$") and math.tointeger(tonumber(query.limit))
+  if not limit or limit < 1 or limit > M.LIMIT_MAX then
+    return nil, M.invalid("#/limit", ("limit must be a whole number from 1 to %d"):format(M.LIMIT_MAX))
+  end
+  return limit
+end
+
+
+-- The answer of a list. `entries` may hold one more than `limit`: then there is a next page,
+-- after the entry that `cursor_of` names.
+function M.list(entries, limit, cursor_of)
+  local next_cursor = json.null
+  if #entries > limit then
+    entries[limit + 1] = nil
+    next_cursor = cursor_of(entries[limit])
+  end
+  return { status = 200, json = { data = json.array(entries), next_cursor = next_cursor } }
+end
+
+
+return M

@@ -1,0 +1,66 @@
+-- GET /health: for load balancers, and with a viewer's token for people.
+
+local host = require "tide.host"
+local json = require "tide.json"
+local store = require "tide.store"
+local integrations = require "tide.api.integrations"
+
+local M = {}
+
+-- The name under which the main worker publishes "starting", "serving" or "draining".
+M.STATE = "state"
+
+
+-- Why the service is not what it should be: one sentence each.
+local function reasons_of(generation, statuses)
+  local reasons = json.array()
+  for _, fault in ipairs(generation.errors) do
+    reasons[#reasons + 1] = fault
+  end
+  for name, status in pairs(statuses) do
+    if status == "not_configured" then
+      reasons[#reasons + 1] = name .. " lacks a secret; its calls answer not_configured"
+    end
+  end
+  local stats = store.stats()
+  if stats.dropped > 0 then
+    reasons[#reasons + 1] = ("%d rows of the call log were dropped: the store did not keep up"):format(stats.dropped)
+  end
+  if stats.failed > 0 then
+    reasons[#reasons + 1] = ("%d rows could not be stored: %s"):format(stats.failed, stats.last_error or "unknown")
+  end
+  table.sort(reasons)
+  return reasons
+end
+
+
+local function get(current)
+  local state = host.published(M.STATE) or "starting"
+  local generation = current.instance.generation
+  local statuses = {}
+  for name, integration in pairs(generation.integrations) do
+    statuses[name] = integrations.status_of(integration)
+  end
+  local reasons = reasons_of(generation, statuses)
+  local answer = { status = #reasons == 0 and "healthy" or "degraded" }
+  if state ~= "serving" then
+    answer.status = state
+  end
+  if current.identity and current.identity.rights.read then
+    answer.reasons = reasons
+    answer.integrations = statuses
+  end
+  return {
+    status = state == "serving" and 200 or 503,
+    json = answer,
+    headers = { ["Cache-Control"] = "no-store", ["Retry-After"] = state ~= "serving" and "1" or nil },
+  }
+end
+
+
+M.routes = {
+  { "GET", "/health", needs = "none", handler = get },
+}
+
+
+return M

@@ -1,0 +1,140 @@
+-- GET /api/v1/integrations and /{name}: what there is.
+
+local json = require "tide.json"
+local errors = require "tide.errors"
+local secrets = require "tide.secrets"
+local exchange = require "tide.api.exchange"
+
+local M = {}
+
+
+local function sorted_names(members)
+  local names = {}
+  for name in pairs(members) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+
+local function or_null(value)
+  if value == nil then
+    return json.null
+  end
+  return value
+end
+
+
+-- What keeps an integration from working, in a word; "healthy" when nothing is known to.
+function M.status_of(integration)
+  if integration.error then
+    return "not_loaded"
+  end
+  if not integration.values.is_enabled then
+    return "disabled"
+  end
+  if not integration.values.is_mock_mode and #secrets.missing(integration) > 0 then
+    return "not_configured"
+  end
+  return "healthy"
+end
+
+
+local function load_error(integration)
+  local err = integration.error
+  if not err then
+    return json.null
+  end
+  return { message = err.message, file = err.file, line = or_null(err.line), faults = json.array(err.faults) }
+end
+
+
+local function summary_of(integration)
+  return {
+    name = integration.name,
+    type = integration.type,
+    provider = integration.provider_name,
+    summary = or_null(integration.provider and integration.provider.summary),
+    version = or_null(integration.version),
+    loaded_at = integration.loaded_at,
+    status = M.status_of(integration),
+    is_enabled = integration.values.is_enabled,
+    is_mock_mode = integration.values.is_mock_mode,
+    circuit_breaker_state = "closed",
+    missing_secrets = json.array(secrets.missing(integration)),
+    error = load_error(integration),
+    operations = json.array(sorted_names(integration.operations)),
+  }
+end
+
+
+-- A schema as the provider wrote it: a table, or true where anything goes.
+local function schema_of(schema, otherwise)
+  if schema == nil then
+    return otherwise
+  end
+  return schema.definition
+end
+
+
+local function operation_of(operation)
+  return {
+    name = operation.name,
+    summary = or_null(operation.summary),
+    description = or_null(operation.description),
+    input = schema_of(operation.input, { type = "object" }),
+    output = schema_of(operation.output, json.null),
+    is_cacheable = operation.cacheable,
+    is_idempotent = or_null(operation.idempotent),
+    has_mock = operation.definition.mock ~= nil,
+  }
+end
+
+
+local function list(current)
+  local query, err = current:query { limit = true, cursor = true }
+  local limit
+  if query then
+    limit, err = exchange.limit_of(query)
+  end
+  if not limit then
+    return nil, err
+  end
+  local entries = {}
+  local integrations = current.instance.generation.integrations
+  for _, name in ipairs(sorted_names(integrations)) do
+    local is_after = not query.cursor or name > query.cursor
+    if is_after and #entries <= limit and not current:refuse_integration(name) then
+      entries[#entries + 1] = summary_of(integrations[name])
+    end
+  end
+  return exchange.list(entries, limit, function(entry) return entry.name end)
+end
+
+
+local function get(current)
+  local name = current.params.name
+  local err = current:refuse_integration(name)
+  if err then
+    return nil, err
+  end
+  local integration = current.instance.generation.integrations[name]
+  if not integration then
+    return nil, errors.new("no_such_operation", ("there is no integration %q"):format(name))
+  end
+  local data = summary_of(integration)
+  for index, operation in ipairs(data.operations) do
+    data.operations[index] = operation_of(integration.operations[operation])
+  end
+  return { status = 200, json = { data = data } }
+end
+
+
+M.routes = {
+  { "GET", "/api/v1/integrations", needs = "list", handler = list },
+  { "GET", "/api/v1/integrations/{name}", needs = "list", handler = get },
+}
+
+
+return M

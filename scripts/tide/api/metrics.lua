@@ -1,0 +1,60 @@
+-- GET /metrics: Prometheus text.
+
+local counters = require "tide.state.counters"
+local host = require "tide.host"
+local log = require "tide.log"
+local store = require "tide.store"
+
+local M = {}
+
+-- The name under which the main worker publishes when it started, in seconds since 1970.
+M.STARTED = "started_at"
+
+
+local function add(parts, name, kind, help, ...)
+  parts[#parts + 1] = ("# HELP %s %s\n# TYPE %s %s\n"):format(name, help, name, kind)
+  for _, sample in ipairs({ ... }) do
+    parts[#parts + 1] = ("%s%s %.14g\n"):format(name, sample[1], sample[2])
+  end
+end
+
+
+-- What C keeps as sums is written out as it is: a cell for each worker would add it up.
+local function render_process(parts)
+  local process = host.process()
+  local started = tonumber((host.published(M.STARTED))) or 0
+  add(parts, "process_cpu_seconds_total", "counter", "CPU time of the process.", { "", process.cpu_seconds })
+  add(parts, "process_resident_memory_bytes", "gauge", "Resident memory of the process.",
+    { "", process.resident_bytes })
+  add(parts, "process_open_fds", "gauge", "Open file descriptors.", { "", #(host.list("/proc/self/fd") or {}) })
+  add(parts, "process_start_time_seconds", "gauge", "When the process started.", { "", started })
+end
+
+
+local function render_store(parts)
+  local stats = store.stats()
+  add(parts, "tidegate_store_commit_duration_seconds", "summary", "Time spent in commits.",
+    { "_sum", stats.commit_seconds_sum }, { "_count", stats.commits })
+  add(parts, "tidegate_store_waiting", "gauge", "Requests that wait for the store.", { "", stats.waiting })
+  add(parts, "tidegate_store_queued_bytes", "gauge", "Rows that wait to be committed.", { "", stats.queued_bytes })
+  add(parts, "tidegate_dropped_total", "counter", "What was given up because a bound was reached.",
+    { '{what="call_log_rows"}', stats.dropped + stats.failed },
+    { '{what="log_lines"}', log.stats().dropped },
+    { '{what="series"}', counters.dropped_series() })
+end
+
+
+local function get()
+  local parts = { counters.render() }
+  render_process(parts)
+  render_store(parts)
+  return { status = 200, body = table.concat(parts), type = "text/plain; version=0.0.4; charset=utf-8" }
+end
+
+
+M.routes = {
+  { "GET", "/metrics", needs = "metrics", handler = get },
+}
+
+
+return M

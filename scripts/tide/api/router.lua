@@ -1,0 +1,93 @@
+-- Routes as a tree of path segments: a literal segment goes before a parameter.
+
+local M = {}
+
+
+local function new_node()
+  return { literals = {}, methods = nil, parameter = nil, name = nil }
+end
+
+
+local function child_of(node, segment)
+  local name = segment:match("^{([%a_]+)}$")
+  if not name then
+    node.literals[segment] = node.literals[segment] or new_node()
+    return node.literals[segment]
+  end
+  node.parameter = node.parameter or new_node()
+  if node.name and node.name ~= name then
+    error(("the parameter {%s} is called {%s} by another route"):format(name, node.name), 0)
+  end
+  node.name = name
+  return node.parameter
+end
+
+
+local function add(root, route)
+  local method, path = route[1], route[2]
+  local node = root
+  for segment in path:gmatch("/([^/]*)") do
+    node = child_of(node, segment)
+  end
+  node.methods = node.methods or {}
+  if node.methods[method] then
+    error(("two handlers for %s %s"):format(method, path), 0)
+  end
+  node.methods[method] = { path = path, needs = route.needs, handler = route.handler }
+end
+
+
+-- The methods of a path, for Allow.
+local function allowed(methods)
+  local names = {}
+  for name in pairs(methods) do
+    names[#names + 1] = name
+  end
+  if methods.GET then
+    names[#names + 1] = "HEAD"
+  end
+  table.sort(names)
+  return table.concat(names, ", ")
+end
+
+
+-- A tree from groups of endpoints, each `{ routes = { { METHOD, PATH, needs, handler } } }`.
+-- `needs` is a right (see tokens.lua), or "none".
+function M.new(groups)
+  local root = new_node()
+  for _, group in ipairs(groups) do
+    for _, route in ipairs(group.routes) do
+      add(root, route)
+    end
+  end
+  return root
+end
+
+
+-- The route of a request and its parameters; nil when there is no such path; nil and the
+-- methods that the path has. HEAD is answered as GET.
+function M.find(root, method, path)
+  local node, params = root, {}
+  for segment in path:gmatch("/([^/]*)") do
+    local literal = node.literals[segment]
+    if literal then
+      node = literal
+    elseif node.parameter and segment ~= "" then
+      params[node.name] = segment
+      node = node.parameter
+    else
+      return nil
+    end
+  end
+  if not node.methods then
+    return nil
+  end
+  local route = node.methods[method == "HEAD" and "GET" or method]
+  if not route then
+    return nil, allowed(node.methods)
+  end
+  return route, params
+end
+
+
+return M

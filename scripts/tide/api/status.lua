@@ -1,0 +1,69 @@
+-- GET /api/v1/status: the service itself.
+
+local host = require "tide.host"
+local json = require "tide.json"
+local log = require "tide.log"
+local store = require "tide.store"
+local task = require "tide.task"
+local time = require "tide.time"
+local health = require "tide.api.health"
+local integrations = require "tide.api.integrations"
+local metrics = require "tide.api.metrics"
+
+local M = {}
+
+-- The name under which the main worker publishes what does not change while it runs, as JSON.
+M.FACTS = "facts"
+
+
+local function statuses_of(generation)
+  local loaded, list = 0, {}
+  for name, integration in pairs(generation.integrations) do
+    loaded = loaded + (integration.provider and 1 or 0)
+    list[name] = integrations.status_of(integration)
+  end
+  return list, loaded
+end
+
+
+local function get(current)
+  local generation = current.instance.generation
+  local started = tonumber((host.published(metrics.STARTED))) or time.now()
+  local facts = json.decode(host.published(M.FACTS) or "{}")
+  local statuses, loaded = statuses_of(generation)
+  local stats = store.stats()
+  return { status = 200, json = { data = {
+    version = host.version,
+    state = host.published(health.STATE) or "starting",
+    pid = host.process().pid,
+    started_at = time.format(started),
+    uptime_seconds = math.floor(time.now() - started),
+    listen = facts.listen or json.array(),
+    workers = facts.workers or 0,
+    config = facts.config or json.null,
+    generation = {
+      version = generation.version,
+      loaded = loaded,
+      integrations = statuses,
+      errors = json.array({ table.unpack(generation.errors) }),
+    },
+    store = {
+      commits = stats.commits, rows = stats.rows, queries = stats.queries, waiting = stats.waiting,
+      queued_rows = stats.queued_rows, queued_bytes = stats.queued_bytes,
+      dropped = stats.dropped, failed = stats.failed, last_error = stats.last_error or json.null,
+    },
+    log = { dropped = log.stats().dropped },
+    worker = {
+      number = host.worker, tasks = task.stats().tasks, live_operations = task.stats().live_operations,
+      lua_memory_bytes = math.floor(collectgarbage("count") * 1024),
+    },
+  } } }
+end
+
+
+M.routes = {
+  { "GET", "/api/v1/status", needs = "read", handler = get },
+}
+
+
+return M

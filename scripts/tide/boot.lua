@@ -1,0 +1,133 @@
+-- What each worker runs: builds the generation from the sources that the main worker has
+-- published, listens, and gives back the function that drains.
+
+local call = require "tide.call"
+local generation = require "tide.generation"
+local host = require "tide.host"
+local server = require "tide.server"
+local settings = require "tide.settings"
+local task = require "tide.task"
+local api = require "tide.api"
+local gauges = require "tide.gauges"
+local tokens = require "tide.tokens"
+
+local M = {}
+
+local SOURCES = "sources"
+local DRAIN_POLL_SECONDS = 0.005
+-- As when config.lua is first read: its own limits are not known yet.
+local CONFIG_BUDGET_MS = 1000
+
+
+-- The bytes of the files, not what they evaluate to: every worker evaluates them itself.
+local function pack_files(parts, kind, files)
+  for _, file in ipairs(files) do
+    parts[#parts + 1] = ("<s1s4s4s4"):pack(kind, file.name, file.path, file.text)
+  end
+end
+
+
+-- Publishes what was read of a project, for all workers.
+function M.publish(sources)
+  local parts = { ("<s4s4"):pack(sources.config_path, sources.config_text) }
+  pack_files(parts, "files", sources.files)
+  pack_files(parts, "scripts", sources.scripts)
+  pack_files(parts, "bundled", sources.bundled)
+  return host.publish(SOURCES, table.concat(parts))
+end
+
+
+local function unpack_sources(bytes)
+  local sources = { files = {}, scripts = {}, bundled = {} }
+  local at
+  sources.config_path, sources.config_text, at = ("<s4s4"):unpack(bytes)
+  while at <= #bytes do
+    local file, kind = {}, nil
+    kind, file.name, file.path, file.text, at = ("<s1s4s4s4"):unpack(bytes, at)
+    table.insert(sources[kind], file)
+  end
+  return sources
+end
+
+
+local function load_config(sources)
+  task.budget(CONFIG_BUDGET_MS, "loading " .. sources.config_path)
+  local config, fault = settings.load(sources.config_path, sources.config_text, host.getenv)
+  task.budget(nil)
+  return config, fault
+end
+
+
+-- The generation of the published sources, ready for calls; nil and its faults.
+function M.build()
+  local bytes, version = host.published(SOURCES)
+  local sources = unpack_sources(bytes)
+  local fault
+  sources.config, fault = load_config(sources)
+  if not sources.config then
+    return nil, { fault }
+  end
+  sources.version, sources.getenv = version, host.getenv
+  local built, faults = generation.build(sources)
+  if not built then
+    return nil, faults
+  end
+  return call.bind(built)
+end
+
+
+-- Lets no connection in any more and returns when all are closed, each request answered.
+function M.drain(listeners)
+  for _, listener in ipairs(listeners) do
+    listener:drain()
+  end
+  for _, listener in ipairs(listeners) do
+    while listener:stats().connections > 0 do
+      task.sleep(DRAIN_POLL_SECONDS)
+    end
+  end
+end
+
+
+-- A Unix socket has one listener: it cannot be shared as a port can.
+local function is_mine(address)
+  return not address:match("^unix:") or host.worker == 1
+end
+
+
+local function listen(address, handler, config)
+  local listener, message = server.listen(address, handler, {
+    reuse_port = not address:match("^unix:") or nil,
+    max_body_bytes = config.max_request_bytes,
+  })
+  if not listener then
+    error(message, 0)
+  end
+  return listener
+end
+
+
+-- Starts this worker, one of `workers`: serves `addresses` (one a line). Returns the function
+-- that drains.
+function M.start(addresses, workers)
+  local built, faults = M.build()
+  if not built then
+    error(table.concat(faults, "\n"), 0)
+  end
+  host.set_memory_limit(built.config.memory_limit_mb * 1024 * 1024)
+  local handler = api.new({ generation = built, tokens = tokens.new(), workers = tonumber(workers) })
+  local listeners = {}
+  for address in addresses:gmatch("[^\n]+") do
+    if is_mine(address) then
+      listeners[#listeners + 1] = listen(address, handler, built.config)
+    end
+  end
+  local ticker = gauges.start()
+  return function()
+    M.drain(listeners)
+    ticker:cancel()
+  end
+end
+
+
+return M

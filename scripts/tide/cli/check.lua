@@ -1,0 +1,53 @@
+-- `tidegate check`: config.lua and every provider, without starting anything.
+
+local boot = require "tide.boot"
+local command_line = require "tide.command_line"
+local output = require "tide.output"
+local project = require "tide.project"
+
+local M = {}
+
+M.summary = "check the configuration and every provider"
+M.usage = "check [-c config.lua] [--json]"
+M.options = { command_line.CONFIG, command_line.JSON }
+
+
+local function report(faults)
+  for _, fault in ipairs(faults) do
+    output.say(fault)
+  end
+  return 1
+end
+
+
+local function summaries(generation)
+  local list = {}
+  for name, integration in pairs(generation.integrations) do
+    list[#list + 1] = { name = name, version = integration.version,
+      is_mock_mode = integration.values.is_mock_mode }
+  end
+  table.sort(list, function(left, right) return left.name < right.name end)
+  return list
+end
+
+
+function M.run(options)
+  local opened, faults = project.read(options.config)
+  if not opened then
+    return report(faults)
+  end
+  boot.publish(opened.sources)
+  local generation
+  generation, faults = boot.build()
+  if not generation then
+    return report(faults)
+  end
+  if #generation.errors > 0 then
+    return report(generation.errors)
+  end
+  output.print({ ok = true, integrations = summaries(generation) }, options)
+  return 0
+end
+
+
+return M

@@ -1,0 +1,28 @@
+-- `tidegate status`: the running service.
+
+local client = require "tide.client"
+local command_line = require "tide.command_line"
+local output = require "tide.output"
+local project = require "tide.project"
+
+local M = {}
+
+M.summary = "the state of the running service"
+M.usage = "status [-c config.lua] [--json]"
+M.options = { command_line.CONFIG, command_line.JSON }
+
+
+function M.run(options)
+  local opened, faults = project.read(options.config)
+  if not opened then
+    return 1, table.concat(faults, "\n")
+  end
+  local service, message = client.need(opened)
+  if not service then
+    return 1, message
+  end
+  return output.answer(options, service:request("GET", "/api/v1/status"))
+end
+
+
+return M

@@ -1,0 +1,101 @@
+-- A project on disk: what its config.lua says, where its data lies, and the store that goes
+-- with it.
+
+local host = require "tide.host"
+local settings = require "tide.settings"
+local sources = require "tide.sources"
+local store = require "tide.store"
+
+local M = {}
+
+M.DEFAULT_CONFIG = "config.lua"
+
+local Project = {}
+Project.__index = Project
+
+
+-- The files in `data_dir`. The socket's path may be as long as a path may be.
+local FILES = {
+  lock = "tidegate.lock",
+  socket = "tidegate.sock",
+  address = "address",
+  token = "admin.token",
+}
+
+
+-- The path of one of the project's own files: "lock", "socket", "address", "token".
+function Project:file(name)
+  return self.config.data_dir .. "/" .. FILES[name]
+end
+
+
+function Project:make_data_directory()
+  return host.make_directory(self.config.data_dir, 448) -- 0700
+end
+
+
+-- Takes the data directory for this process, until it ends.
+function Project:lock()
+  local made, err = self:make_data_directory()
+  if not made then
+    return nil, err
+  end
+  return host.lock(self:file("lock"))
+end
+
+
+-- { number, name, sql } of the framework's migrations for a dialect, in order.
+local function migrations(dialect)
+  local list = {}
+  for _, asset in ipairs(host.assets("scripts/migrations/")) do
+    local number, name, suffix = asset:match("/(%d+)_([%w_]+)%.?(%a*)%.sql$")
+    if number and (suffix == "" or suffix == dialect) then
+      list[#list + 1] = { number = math.tointeger(tonumber(number)), name = name, sql = host.asset(asset) }
+    end
+  end
+  return list
+end
+
+
+-- Opens the store and brings its tables up to date; the lock is held. How many migrations
+-- were applied.
+function Project:open_store()
+  local url = self.config.store
+  if not url:match("^sqlite:") then
+    return nil, "store: this version knows sqlite:PATH only"
+  end
+  local opened, err, code = store.open(url)
+  if not opened then
+    return nil, err, code
+  end
+  return store.migrate(migrations("sqlite"), "tidegate")
+end
+
+
+-- The lock, then the store: what a command needs that works without a running service.
+function Project:open_locked()
+  local locked, message = self:lock()
+  if not locked then
+    return nil, message
+  end
+  return self:open_store()
+end
+
+
+-- Reads config.lua and every provider of a project. `getenv` is the process's unless given.
+-- nil and each fault as "FILE:LINE: message" when the configuration is wrong.
+function M.read(config_path, getenv)
+  config_path = config_path or M.DEFAULT_CONFIG
+  local read, faults = sources.read(config_path, getenv)
+  if not read then
+    return nil, faults
+  end
+  return setmetatable({
+    config_path = config_path,
+    sources = read,
+    config = settings.with_defaults(read.config, config_path),
+  }, Project)
+end
+
+
+return M

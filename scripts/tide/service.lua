@@ -1,0 +1,290 @@
+-- The main worker of the running service: the order of start and stop.
+
+local host = require "tide.host"
+local json = require "tide.json"
+local log = require "tide.log"
+local server = require "tide.server"
+local state = require "tide.state.secrets"
+local store = require "tide.store"
+local task = require "tide.task"
+local time = require "tide.time"
+local api = require "tide.api"
+local boot = require "tide.boot"
+local gauges = require "tide.gauges"
+local generation = require "tide.generation"
+local health = require "tide.api.health"
+local metrics = require "tide.api.metrics"
+local project = require "tide.project"
+local secrets = require "tide.secrets"
+local status = require "tide.api.status"
+local tokens = require "tide.tokens"
+
+local M = {}
+
+local Service = {}
+Service.__index = Service
+
+
+local function lines(list)
+  return type(list) == "table" and table.concat(list, "\n") or list
+end
+
+
+-- What the command line says instead of config.lua.
+local function apply_options(config, options)
+  if options.listen and #options.listen > 0 then
+    config.listen = options.listen
+  end
+  config.workers = options.workers or config.workers
+  if config.workers == "auto" then
+    config.workers = host.processors()
+  end
+  if type(config.listen) == "string" then
+    config.listen = { config.listen }
+  end
+end
+
+
+-- Starting ----------------------------------------------------------------------------------------
+
+
+-- The generation, checked before anything is opened. With `strict` no provider may be broken.
+function Service:build(strict)
+  boot.publish(self.project.sources)
+  local built, faults = boot.build()
+  if not built then
+    return nil, lines(faults)
+  end
+  if strict and #built.errors > 0 then
+    return nil, lines(built.errors)
+  end
+  self.generation = built
+  return true
+end
+
+
+local function log_faults(faults, words)
+  for _, fault in ipairs(faults) do
+    log.error(words, { error = fault })
+  end
+end
+
+
+-- Secrets are in one table for all workers: they are read once.
+function Service:load_secrets()
+  log_faults(self.generation.errors, "a provider did not load")
+  log_faults(secrets.load(self.generation, self.project.sources.getenv), "a secret could not be read")
+end
+
+
+-- The token that makes a new service usable, known to redaction as long as it is there.
+function Service:ensure_token()
+  local path = self.project:file("token")
+  local count, message = tokens.count()
+  if not count then
+    return nil, message
+  end
+  if count == 0 then
+    local entry, err = tokens.create({ name = "admin", role = "admin" }, { actor = "service" })
+    if not entry then
+      return nil, tostring(err)
+    end
+    local written
+    written, message = host.write_file(path, entry.token .. "\n", 384) -- 0600
+    if not written then
+      tokens.revoke(entry.id, { actor = "service" })
+      return nil, message
+    end
+  end
+  local token = host.stat(path) and (host.read_file(path, 4096) or ""):match("^(%S+)")
+  if token then
+    state.put("tidegate", "admin_token", token, "token")
+  end
+  self.token_path = token and path
+  return true
+end
+
+
+function Service:open_store()
+  local applied, message = self.project:open_store()
+  if not applied then
+    return nil, ("the store %s: %s"):format(self.project.config.store, message)
+  end
+  self.migrations = applied
+  return true
+end
+
+
+function Service:reserve()
+  local message
+  self.addresses, message = host.reserve(self.project.config.listen)
+  return self.addresses, message
+end
+
+
+function Service:publish_facts()
+  local config = self.project.config
+  host.publish(health.STATE, "starting")
+  host.publish(metrics.STARTED, ("%.3f"):format(time.now()))
+  host.publish(status.FACTS, json.encode {
+    listen = json.array(self.addresses), workers = config.workers, config = self.project.config_path,
+  })
+  return true
+end
+
+
+function Service:start_workers()
+  local started, message = host.start_workers(self.project.config.workers, "tide.boot", "start",
+    lines(self.addresses), tostring(self.project.config.workers))
+  host.release()
+  if not started then
+    host.stop_workers(0)
+    return nil, message
+  end
+  return true
+end
+
+
+-- The command line's way in: the same API, without a token for who owns the process.
+function Service:listen_locally()
+  local config = self.project.config
+  local instance = { generation = self.generation, tokens = tokens.new(), workers = config.workers }
+  local message
+  self.socket, message = server.listen("unix:" .. self.project:file("socket"), api.new(instance),
+    { max_body_bytes = config.max_request_bytes })
+  if not self.socket then
+    return nil, message
+  end
+  return host.write_file(self.project:file("address"), lines(self.addresses) .. "\n")
+end
+
+
+-- The steps of the start, in order; each returns nil and a message when it fails.
+local function steps(options)
+  return {
+    function(service) return service.project:lock() end,
+    function(service) return service:build(options.strict) end,
+    Service.reserve,
+    Service.open_store,
+    Service.ensure_token,
+    function(service) service:load_secrets() return true end,
+    Service.publish_facts,
+    Service.start_workers,
+    Service.listen_locally,
+  }
+end
+
+
+function Service:start(options)
+  for _, step in ipairs(steps(options)) do
+    local done, message = step(self)
+    if not done then
+      return nil, message
+    end
+  end
+  host.publish(health.STATE, "serving")
+  self.ticker = gauges.start()
+  gauges.describe_generation(self.generation)
+  log.info(("listening on %s with %d workers"):format(table.concat(self.addresses, ", "),
+    self.project.config.workers), {
+    addresses = self.addresses, workers = self.project.config.workers, version = host.version,
+    pid = host.process().pid, generation = generation.describe(self.generation),
+    migrations_applied = self.migrations,
+  })
+  return true
+end
+
+
+-- An operation to try: the first of the first integration that works without a key.
+function Service:example()
+  local names = {}
+  for name, integration in pairs(self.generation.integrations) do
+    if integration.provider and next(integration.operations) then
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  if not names[1] then
+    return "/api/v1/integrations"
+  end
+  return "/api/v1/integrations/" .. names[1]
+end
+
+
+-- For whoever started the service by hand.
+function Service:greet()
+  local address = self.addresses[1]
+  local origin = address:match("^unix:") and "http://localhost" or "http://" .. address
+  local socket = address:match("^unix:(.*)$")
+  local words = { ("Tidegate %s listens on %s"):format(host.version, table.concat(self.addresses, ", ")) }
+  if self.token_path then
+    words[#words + 1] = "The administrator's token is in " .. self.token_path
+    words[#words + 1] = "Try it:"
+    words[#words + 1] = ("  curl -s %s%s%s -H \"Authorization: Bearer $(cat %s)\""):format(
+      socket and "--unix-socket " .. socket .. " " or "", origin, self:example(), self.token_path)
+  else
+    words[#words + 1] = "Make a token: tidegate token create --name NAME --role caller"
+  end
+  host.write("stderr", table.concat(words, "\n") .. "\n")
+end
+
+
+-- Stopping ----------------------------------------------------------------------------------------
+
+
+-- Returns at the first signal that ends the service.
+local function wait_for_end()
+  while true do
+    local signal = host.wait_signal()
+    if signal ~= "HUP" then
+      return signal
+    end
+    log.warn("SIGHUP: this version does not reload while it runs; restart the service")
+  end
+end
+
+
+-- Everything that was accepted is answered, then recorded.
+function Service:stop(signal)
+  local config = self.project.config
+  log.info("draining", { signal = signal, drain_seconds = config.drain_seconds })
+  host.publish(health.STATE, "draining")
+  if config.drain_delay_seconds > 0 then
+    task.sleep(config.drain_delay_seconds)
+  end
+  local ending = time.monotonic() + config.drain_seconds
+  host.stop_workers(config.drain_seconds)
+  local left = math.max(0.5, ending - time.monotonic())
+  task.timeout(left, boot.drain, { self.socket })
+  self.socket:close()
+  self.ticker:cancel()
+  local flushed, message = store.flush()
+  if not flushed then
+    log.error("rows of the call log may be lost", { error = message })
+  end
+  host.remove(self.project:file("address"))
+  log.info("stopped", { signal = signal })
+end
+
+
+-- Serves the project until a signal ends it. `options`: config, listen (list), workers,
+-- strict. The exit code, and what went wrong.
+function M.run(options)
+  local opened, faults = project.read(options.config)
+  if not opened then
+    return 1, lines(faults)
+  end
+  apply_options(opened.config, options)
+  log.set_level(opened.config.log_level)
+  local service = setmetatable({ project = opened }, Service)
+  local started, message = service:start(options)
+  if not started then
+    return 1, message
+  end
+  service:greet()
+  service:stop(wait_for_end())
+  return 0
+end
+
+
+return M

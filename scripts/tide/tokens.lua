@@ -1,0 +1,337 @@
+-- API tokens: who may do what. Of a token only its SHA-256 is kept; the token itself is shown
+-- once, when it is made.
+
+local crypto = require "tide.crypto"
+local host = require "tide.host"
+local json = require "tide.json"
+local store = require "tide.store"
+local time = require "tide.time"
+local uuid = require "tide.uuid"
+local errors = require "tide.errors"
+local settings_type = require "tide.settings_type"
+
+local M = {}
+
+M.NAME_BYTES_MAX = 100
+M.TOKENS_MAX = 5000
+M.INTEGRATIONS_MAX = 1000
+
+local SECRET_BYTES = 32
+-- Makes a token recognisable to people and to scanners of repositories.
+local PREFIX = "tidegate_"
+-- Published whenever the table has changed, so that every worker reads it again.
+local CHANGED = "tokens"
+-- `last_used_at` is for people: it need not be exact.
+local USE_NOTED_SECONDS = 60
+
+
+local function set(...)
+  local members = {}
+  for _, name in ipairs({ ... }) do
+    members[name] = true
+  end
+  return members
+end
+
+
+-- The rights of each role: "call", "list" (integrations and their schemas), "read",
+-- "metrics", "operate", "admin".
+M.ROLES = {
+  caller = set("call", "list"),
+  viewer = set("list", "read", "metrics"),
+  operator = set("call", "list", "read", "metrics", "operate"),
+  admin = set("call", "list", "read", "metrics", "operate", "admin"),
+}
+
+
+-- What the table holds of a token.
+function M.hash(token)
+  return crypto.hex(crypto.digest("sha256", token))
+end
+
+
+-- Whoever runs the service, at its Unix socket or its command line.
+function M.local_identity()
+  return { name = "local", role = "admin", rights = M.ROLES.admin }
+end
+
+
+-- Checking ----------------------------------------------------------------------------------------
+
+
+local function fault(pointer, detail)
+  return errors.new("invalid_input", detail, { pointer = pointer })
+end
+
+
+local function check_integrations(integrations)
+  if integrations == nil or integrations == json.null then
+    return nil
+  end
+  if type(integrations) ~= "table" or #integrations == 0 or #integrations > M.INTEGRATIONS_MAX then
+    return nil, fault("#/integrations", "integrations must be a list of names; leave it out for all")
+  end
+  local names = json.array()
+  for index, name in ipairs(integrations) do
+    if not settings_type.is_name(name) then
+      return nil, fault("#/integrations/" .. index - 1, "an integration's name is " .. settings_type.NAME_RULE)
+    end
+    names[index] = name
+  end
+  return names
+end
+
+
+local function check_expiry(definition)
+  local days, at = definition.expires_days, definition.expires_at
+  if days ~= nil and days ~= json.null then
+    if type(days) ~= "number" or days <= 0 or days > 36500 then
+      return nil, fault("#/expires_days", "expires_days must be a number above 0, at most 36500")
+    end
+    return time.format(time.now() + days * 86400)
+  end
+  if at == nil or at == json.null then
+    return nil
+  end
+  local seconds = type(at) == "string" and time.parse(at)
+  if not seconds then
+    return nil, fault("#/expires_at", "expires_at must be a time such as 2027-01-15T09:00:00Z")
+  end
+  return time.format(seconds)
+end
+
+
+local MEMBERS = set("name", "role", "integrations", "expires_days", "expires_at")
+
+
+local function check(definition)
+  for member in pairs(definition) do
+    if not MEMBERS[member] then
+      return nil, fault("#/" .. tostring(member), "a token has no member " .. tostring(member))
+    end
+  end
+  local name, role = definition.name, definition.role
+  if type(name) ~= "string" or not name:match("^%w[%w_.@ -]*$") or #name > M.NAME_BYTES_MAX then
+    return nil, fault("#/name", "name must be 1 to 100 letters, digits and _.@-")
+  end
+  if type(role) ~= "string" or not M.ROLES[role] then
+    return nil, fault("#/role", "role must be caller, viewer, operator or admin")
+  end
+  local integrations, err = check_integrations(definition.integrations)
+  if err then
+    return nil, err
+  end
+  local expires_at
+  expires_at, err = check_expiry(definition)
+  if err then
+    return nil, err
+  end
+  return { name = name, role = role, integrations = integrations, expires_at = expires_at }
+end
+
+
+-- Changing ----------------------------------------------------------------------------------------
+
+
+local function unavailable(message)
+  return errors.new("unavailable", message)
+end
+
+
+local INSERT = "INSERT INTO tokens (id, hash, name, role, integrations, created_at, expires_at) "
+  .. "VALUES ($1, $2, $3, $4, $5, $6, $7)"
+local AUDIT = "INSERT INTO audit_log (id, created_at, actor, action, subject, old_value, new_value, trace_id) "
+  .. "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+
+
+local function audit(action, subject, old, new, by)
+  return { AUDIT, uuid.v7(), time.format(), by.actor, action, subject, old and json.encode(old),
+    new and json.encode(new), by.trace_id, n = 8 }
+end
+
+
+-- Whether one more fits.
+local function check_room()
+  local rows, message = store.query("SELECT count(*) AS count FROM tokens")
+  if not rows then
+    return unavailable(message)
+  end
+  if rows[1].count >= M.TOKENS_MAX then
+    return errors.new("conflict", ("there are %d tokens already: revoke some"):format(M.TOKENS_MAX))
+  end
+end
+
+
+-- Makes a token: { id, name, role, integrations, created_at, expires_at, token }; nil and an
+-- error. `by` = { actor, trace_id } is for the audit log.
+function M.create(definition, by)
+  local entry, err = check(definition)
+  err = err or check_room()
+  if err then
+    return nil, err
+  end
+  local token = PREFIX .. crypto.base64url(crypto.random(SECRET_BYTES))
+  entry.id, entry.created_at = uuid.v7(), time.format()
+  local done, message = store.transaction({
+    { INSERT, entry.id, M.hash(token), entry.name, entry.role, entry.integrations and json.encode(entry.integrations),
+      entry.created_at, entry.expires_at, n = 7 },
+    audit("token.create", entry.id, nil, entry, by),
+  })
+  if not done then
+    return nil, unavailable(message)
+  end
+  host.publish(CHANGED, "")
+  entry.token = token
+  return entry
+end
+
+
+local COLUMNS = "id, hash, name, role, integrations, created_at, expires_at, last_used_at"
+
+
+-- Takes a token away; it ends at once, in every worker. nil and an error when there is none.
+function M.revoke(id, by)
+  local rows, message = store.query("SELECT name, role FROM tokens WHERE id = $1", id)
+  if not rows then
+    return nil, unavailable(message)
+  end
+  if not rows[1] then
+    return nil, errors.new("not_found", "there is no token with this id")
+  end
+  local done
+  done, message = store.transaction({
+    { "DELETE FROM tokens WHERE id = $1", id },
+    audit("token.revoke", id, rows[1], nil, by),
+  })
+  if not done then
+    return nil, unavailable(message)
+  end
+  host.publish(CHANGED, "")
+  return true
+end
+
+
+local function shown(row)
+  return {
+    id = row.id, name = row.name, role = row.role,
+    integrations = row.integrations and json.decode(row.integrations) or json.null,
+    created_at = row.created_at,
+    expires_at = row.expires_at or json.null,
+    last_used_at = row.last_used_at or json.null,
+  }
+end
+
+
+-- Tokens in the order in which they were made, after the one with the id `cursor`; never
+-- their hashes.
+function M.list(limit, cursor)
+  local rows, message = store.query("SELECT " .. COLUMNS .. " FROM tokens WHERE id > $1 ORDER BY id LIMIT $2",
+    cursor or "00000000-0000-0000-0000-000000000000", limit)
+  if not rows then
+    return nil, unavailable(message)
+  end
+  for index, row in ipairs(rows) do
+    rows[index] = shown(row)
+  end
+  return rows
+end
+
+
+-- How many there are; nil and a message.
+function M.count()
+  local rows, message = store.query("SELECT count(*) AS count FROM tokens")
+  return rows and rows[1].count, message
+end
+
+
+-- Finding -----------------------------------------------------------------------------------------
+
+
+local function identity_of(row)
+  local integrations
+  if row.integrations then
+    integrations = set(table.unpack(json.decode(row.integrations)))
+  end
+  return {
+    id = row.id, name = row.name, role = row.role,
+    rights = M.ROLES[row.role] or {},
+    integrations = integrations,
+    expires_at = row.expires_at and time.parse(row.expires_at),
+  }
+end
+
+
+local Cache = {}
+Cache.__index = Cache
+
+
+-- The tokens as this worker knows them.
+function M.new()
+  return setmetatable({ version = nil, by_hash = {} }, Cache)
+end
+
+
+-- Reads the table again when it has changed. An error when it cannot be read: a token that
+-- may have been revoked is not taken.
+function Cache:refresh()
+  local _, version = host.published(CHANGED)
+  version = version or 0
+  if version == self.version then
+    return nil
+  end
+  local rows, message = store.query("SELECT " .. COLUMNS .. " FROM tokens")
+  if not rows then
+    return unavailable(message)
+  end
+  local by_hash = {}
+  for _, row in ipairs(rows) do
+    by_hash[row.hash] = identity_of(row)
+  end
+  -- Another task may have read a later state while this one waited.
+  if self.version == nil or version > self.version then
+    self.version, self.by_hash = version, by_hash
+  end
+end
+
+
+local function note_use(identity)
+  local now = time.monotonic()
+  if identity.noted and now - identity.noted < USE_NOTED_SECONDS then
+    return
+  end
+  identity.noted = now
+  store.enqueue("UPDATE tokens SET last_used_at = $1 WHERE id = $2", time.format(), identity.id)
+end
+
+
+local function unauthorized(detail)
+  return nil, errors.new("unauthorized", detail)
+end
+
+
+-- Whose token an Authorization header holds; nil and an error.
+function Cache:find(authorization)
+  if not authorization then
+    return unauthorized("a token is needed, in the header Authorization, after the word Bearer")
+  end
+  local scheme, token = authorization:match("^(%a+) +(%S+)$")
+  if not scheme or scheme:lower() ~= "bearer" then
+    return unauthorized("the header Authorization must be the word Bearer and a token")
+  end
+  local err = self:refresh()
+  if err then
+    return nil, err
+  end
+  local identity = self.by_hash[M.hash(token)]
+  if not identity then
+    return unauthorized("this token is not known")
+  end
+  if identity.expires_at and identity.expires_at <= time.now() then
+    return unauthorized("this token has expired")
+  end
+  note_use(identity)
+  return identity
+end
+
+
+return M
