@@ -1,16 +1,20 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/time_format.h"
 
 #define WRITE_WAIT_MS 100 /* between looks at whether the log is to end */
 
@@ -23,7 +27,9 @@ struct log {
   int descriptor;
   bool stop, ended;
   _Atomic bool abandon; /* do not wait for the descriptor any more */
-  _Atomic bool broken;
+  _Atomic bool broken;  /* nobody reads any more */
+  size_t chunk;         /* most bytes that one write may have without blocking */
+  bool in_line;         /* the last write ended within a line; the thread's */
   _Atomic uint64_t dropped;
   uint64_t reported; /* drops that a line has told of; the thread's */
   _Atomic int level;
@@ -31,7 +37,7 @@ struct log {
 
 /* --- the thread --- */
 
-/* False when the descriptor is of no more use, or when the end cannot wait for it. */
+/* False when nobody can read any more, or when the end cannot wait for it. */
 static bool wait_writable(struct log *log) {
   struct pollfd entry = {.fd = log->descriptor, .events = POLLOUT};
   while (poll(&entry, 1, WRITE_WAIT_MS) <= 0)
@@ -39,28 +45,54 @@ static bool wait_writable(struct log *log) {
   return (entry.revents & (POLLERR | POLLNVAL)) == 0;
 }
 
-static bool write_out(struct log *log, const char *bytes, size_t length) {
-  while (length > 0) {
-    if (!wait_writable(log)) return false;
-    ssize_t count = write(log->descriptor, bytes, length);
+/* Returns how much was written before something failed. A disk that is full may have room
+ * again; a reader that is gone does not come back. */
+static size_t write_out(struct log *log, const char *bytes, size_t length) {
+  size_t written = 0;
+  while (written < length) {
+    if (!wait_writable(log)) {
+      atomic_store(&log->broken, true);
+      break;
+    }
+    size_t left = length - written;
+    ssize_t count = write(log->descriptor, bytes + written, left < log->chunk ? left : log->chunk);
     if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (count < 0) return false;
-    bytes += count;
-    length -= (size_t)count;
+    if (count < 0) {
+      if (errno == EPIPE || errno == EBADF || errno == EINVAL) atomic_store(&log->broken, true);
+      break;
+    }
+    written += (size_t)count;
   }
-  return true;
+  if (written > 0) log->in_line = bytes[written - 1] != '\n';
+  return written;
+}
+
+static void count_lines(struct log *log, const char *bytes, size_t length) {
+  uint64_t lines = 0;
+  for (size_t index = 0; index < length; index++)
+    if (bytes[index] == '\n') lines++;
+  atomic_fetch_add(&log->dropped, lines);
+}
+
+/* Of a line that was cut short, the rest is dropped; the next one must not continue it. */
+static void write_lines(struct log *log, const char *bytes, size_t length) {
+  size_t written = 0;
+  bool broken = atomic_load(&log->broken);
+  if (!broken && (!log->in_line || write_out(log, "\n", 1) == 1))
+    written = write_out(log, bytes, length);
+  count_lines(log, bytes + written, length - written);
 }
 
 static void report_drops(struct log *log) {
-  char line[128];
+  char time[TIME_FORMAT_RFC3339_LENGTH + 1], line[160];
   uint64_t dropped = atomic_load(&log->dropped);
-  if (dropped == log->reported) return;
+  if (dropped == log->reported || log->in_line || atomic_load(&log->broken)) return;
+  if (time_format_rfc3339(clock_real_wall_ms(), time) != 0) return;
   int length = snprintf(line, sizeof line,
-                        "{\"level\":\"warn\",\"message\":\"log lines were dropped\","
-                        "\"count\":%llu}\n",
-                        (unsigned long long)(dropped - log->reported));
-  log->reported = dropped;
-  write_out(log, line, (size_t)length);
+                        "{\"time\":\"%s\",\"level\":\"warn\","
+                        "\"message\":\"log lines were dropped\",\"count\":%llu}\n",
+                        time, (unsigned long long)(dropped - log->reported));
+  if (write_out(log, line, (size_t)length) == (size_t)length) log->reported = dropped;
 }
 
 static void take(struct log *log) {
@@ -78,10 +110,8 @@ static void *run(void *argument) {
     if (log->queue.length == 0) break;
     take(log);
     pthread_mutex_unlock(&log->mutex);
-    if (!atomic_load(&log->broken) && !write_out(log, log->writing.data, log->writing.length))
-      atomic_store(&log->broken, true);
-    else
-      report_drops(log);
+    write_lines(log, log->writing.data, log->writing.length);
+    report_drops(log);
     pthread_mutex_lock(&log->mutex);
   }
   log->ended = true;
@@ -101,10 +131,19 @@ static int start(struct log *log) {
   return status;
 }
 
+/* A pipe that polls as writable takes PIPE_BUF bytes at once; a larger write would wait for
+ * its reader, past any deadline of log_free. */
+static size_t chunk_of(int descriptor) {
+  struct stat status;
+  bool file = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+  return file ? LOG_QUEUE_BYTES : PIPE_BUF;
+}
+
 struct log *log_new(int descriptor) {
   struct log *log = calloc(1, sizeof *log);
   if (log == NULL) return NULL;
   log->descriptor = descriptor;
+  log->chunk = chunk_of(descriptor);
   atomic_init(&log->level, LOG_LEVEL_INFO);
   buf_init(&log->queue, LOG_QUEUE_BYTES);
   buf_init(&log->writing, LOG_QUEUE_BYTES);

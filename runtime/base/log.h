@@ -3,7 +3,7 @@
  *
  * At most LOG_QUEUE_BYTES wait; beyond that, lines are dropped and counted, and the count is
  * itself written as a line when there is room again. A pipe whose reader is gone ends the
- * writing, not the process. Thread-safe. */
+ * writing, not the process; a disk that is full loses the lines of that time. Thread-safe. */
 #ifndef TIDEGATE_BASE_LOG_H
 #define TIDEGATE_BASE_LOG_H
 
