@@ -3,7 +3,7 @@
 --
 -- A page names its module (`---@meta tide.json`) and declares `function json.decode(…)` or
 -- `json.null = …`. What `require` returns is compared with that, and the modules registered in
--- runtime/bind/modules.c with the pages.
+-- runtime/bind/modules.c with the pages. Pages of what scripts are given (`ctx`) are not compared.
 
 local host = require "tide.host"
 
@@ -21,6 +21,7 @@ local function read_page(path)
   local text = assert(host.read_file(path))
   local module = text:match("^%-%-%-@meta%s+([%w_.]+)")
   if not module then return nil, fault("%s: the first line is not ---@meta MODULE", path) end
+  if not module:find("^tide%.") then return nil end
   local variable = text:match("\nlocal ([%w_]+) = {}")
   if not variable then return nil, fault("%s: no `local NAME = {}`", path) end
   local names = {}
@@ -34,6 +35,7 @@ local function compare(path, module, names)
   if not module:match("^tide%.") then return end -- `ctx` is handed to scripts, not required
   local ok, exports = pcall(require, module)
   if not ok then return fault("%s: cannot require %s: %s", path, module, tostring(exports):match("[^\n]*")) end
+  if type(exports) == "function" then return end
   if type(exports) ~= "table" then return fault("%s: %s is no table", path, module) end
   for name, value in pairs(exports) do
     local kind = names[name]
