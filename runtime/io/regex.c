@@ -280,7 +280,7 @@ static int find(struct regex_search *search, const struct variant *variant) {
   for (;;) {
     from = skip_hopeless(search, variant, from);
     size_t left = search->length - from;
-    if (window > left + 1) window = left + 1;
+    if (window > left) window = left + 1;
     uint32_t steps = (uint32_t)(REGEX_STEPS_MAX / window);
     int result = call_pcre2(search, variant, from, from + window - 1, steps < 1 ? 1 : steps, 0);
     bool retry = result == PCRE2_ERROR_MATCHLIMIT && window > 1;
