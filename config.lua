@@ -1,6 +1,7 @@
 -- Tidegate's own project: the bundled providers. docs/configuration.md has every key.
 --
 -- This file sees `env(name, default)` and nothing else. Relative paths are relative to its folder.
+-- luacheck: read globals env
 
 return {
   listen = "127.0.0.1:8080",

@@ -16,6 +16,7 @@ local http = {}
 ---@field private? "allow"|"literal"|"deny" addresses in private, loopback, link-local and reserved ranges: "literal" (default) reaches an address literal or `localhost` of the url itself but not link-local ones; "allow" reaches all; "deny" none. One such address refuses the whole name
 ---@field fresh_connection? boolean use a new connection (a kept-alive one may be closed without an answer, and libcurl would send the request again)
 ---@field http2? boolean false; over TLS, where the other side has it
+---@field unix_socket? string path of a Unix socket to connect to, on a connection of its own; the url's host is then only named in `Host`
 ---@field tls? { certificate?: string, key?: string, ca?: string } PEM file paths; the key is looked for in the certificate's file when it is not given
 
 ---@class HttpResponse

@@ -187,6 +187,7 @@ static void read_request(lua_State *L, struct description *description) {
   request->policy = policy_field(L);
   request->fresh_connection = boolean_field(L, "fresh_connection");
   request->http2 = boolean_field(L, "http2");
+  request->unix_socket = string_field(L, AT_REQUEST, "unix_socket", false, &length);
   read_headers(L, description);
   read_hosts(L, description);
   read_tls(L, request);

@@ -1,5 +1,6 @@
 #include "io/http_client.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ static struct http_operation *create(struct http_client *client) {
   struct http_operation *operation = calloc(1, sizeof *operation);
   if (operation == NULL) return NULL;
   operation->client = client;
+  operation->unix_path.folder = -1;
   http_response_init(&operation->response);
   http_lines_init(&operation->lines);
   operation->easy = http_transfer_handle_new(operation);
@@ -94,6 +96,7 @@ static void stop(struct http_operation *operation) {
   resolver_cancel(&operation->query);
   if (operation->is_added) curl_loop_remove(client->curl_loop, operation->easy);
   operation->is_added = false;
+  unix_path_close(&operation->unix_path);
   if (operation->phase != HTTP_DONE) client->in_flight--;
   operation->phase = HTTP_DONE;
 }
@@ -222,15 +225,24 @@ static void describe(struct http_operation *operation, const struct http_request
   operation->began_ns = clock_real_monotonic_ns();
 }
 
+static int open_unix_path(struct http_operation *operation, const struct http_request *request,
+                          struct err *err) {
+  if (request->unix_socket == NULL) return 0;
+  if (unix_path_open(&operation->unix_path, request->unix_socket) == 0) return 0;
+  return err_set(err, "network_error", "cannot connect to %.200s: %s", request->unix_socket,
+                 strerror(errno));
+}
+
 static int launch(struct http_operation *operation, const struct http_request *request,
                   const struct url *url, struct err *err) {
   describe(operation, request, url);
+  if (open_unix_path(operation, request, err) != 0) return -1;
   if (http_lines_build(&operation->lines, request, url, err) != 0) return -1;
   uint64_t first = request->connect_timeout_ms < request->timeout_ms ? request->connect_timeout_ms
                                                                      : request->timeout_ms;
   if (http_transfer_configure(operation, request) != 0 || arm(operation, first) != 0)
     return err_set(err, "out_of_memory", "the request does not fit into memory");
-  return resolve(operation, err);
+  return request->unix_socket != NULL ? add(operation, err) : resolve(operation, err);
 }
 
 struct http_operation *http_client_start(struct http_client *client,

@@ -6,6 +6,7 @@
 #include "io/content_decoder.h"
 #include "io/curl_loop.h"
 #include "io/http_client.h"
+#include "io/unix_path.h"
 
 /* "+" host ":" port ":" and RESOLVER_ADDRESSES_MAX addresses in brackets with commas. */
 #define HTTP_RESOLVE_MAX (URL_HOST_MAX + 16 + RESOLVER_ADDRESSES_MAX * (IP_ADDRESS_TEXT_MAX + 3))
@@ -29,8 +30,10 @@ struct http_operation {
   bool expects_body; /* not HEAD */
   bool is_literal;   /* the URL names an address or `localhost` */
   bool http2;
-  bool is_customised; /* the handle holds TLS files and is reset before its next use */
-  bool has_failed;    /* `err` is filled */
+  bool is_customised; /* the handle holds TLS files or a socket's path and is reset before its
+                         next use */
+  struct unix_path unix_path; /* closed: connect by address */
+  bool has_failed;            /* `err` is filled */
   bool reused;
   bool is_spoilt; /* the kept-alive connection was no good, and nothing was sent over it */
   enum address_policy policy;

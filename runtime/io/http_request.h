@@ -38,6 +38,8 @@ struct http_request {
   bool fresh_connection;   /* not one that is kept alive: it may be closed without an answer, and
                               libcurl would send the request again, a POST too */
   bool http2;              /* over TLS, where the other side has it */
+  const char *unix_socket; /* path of the socket that is connected to, whatever the URL's host
+                              (which is not looked up); NULL: by the URL */
   const char *certificate; /* PEM file paths; NULL: none, and the client's bundle */
   const char *key;
   const char *ca;

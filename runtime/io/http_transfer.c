@@ -51,6 +51,8 @@ static curl_socket_t on_open_socket(void *argument, curlsocktype purpose,
   struct http_operation *operation = argument;
   struct ip_address address;
   (void)purpose;
+  if (operation->unix_path.folder >= 0)
+    return curl_loop_open_socket(operation->client->curl_loop, socket_address, false);
   if (ip_address_from_sockaddr(&address, &socket_address->addr) != 0) return CURL_SOCKET_BAD;
   if (check_address(operation, &address) != 0) return CURL_SOCKET_BAD;
   return curl_loop_open_socket(operation->client->curl_loop, socket_address, operation->http2);
@@ -63,12 +65,13 @@ static int on_connected(void *argument, char *remote_address, char *local_addres
   struct http_operation *operation = argument;
   struct ip_address address;
   (void)local_address, (void)remote_port;
-  if (operation->policy != ADDRESS_POLICY_ALLOW) {
+  if (operation->policy != ADDRESS_POLICY_ALLOW && operation->unix_path.folder < 0) {
     if (ip_address_parse(&address, remote_address, strlen(remote_address)) != 0 ||
         check_address(operation, &address) != 0)
       return CURL_PREREQFUNC_ABORT;
   }
-  if (curl_loop_is_spoilt(operation->client->curl_loop, local_port)) {
+  if (operation->unix_path.folder < 0 &&
+      curl_loop_is_spoilt(operation->client->curl_loop, local_port)) {
     operation->is_spoilt = true;
     return CURL_PREREQFUNC_ABORT;
   }
@@ -197,6 +200,19 @@ static int set_tls(struct http_operation *operation, const struct http_request *
   return curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca) == CURLE_OK ? 0 : -1;
 }
 
+/* A connection of its own: libcurl would look for one to reuse by a path that names a descriptor
+ * and may mean another socket by then. */
+static int set_unix_socket(struct http_operation *operation, const struct http_request *request) {
+  if (request->unix_socket == NULL) return 0;
+  CURL *easy = operation->easy;
+  operation->is_customised = true;
+  curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+  curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+  return curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, operation->unix_path.text) == CURLE_OK
+             ? 0
+             : -1;
+}
+
 int http_transfer_configure(struct http_operation *operation, const struct http_request *request) {
   CURL *easy = operation->easy;
   if (operation->is_customised) {
@@ -214,6 +230,7 @@ int http_transfer_configure(struct http_operation *operation, const struct http_
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(request->timeout_ms + BACKSTOP_MS));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                    (long)(request->connect_timeout_ms + BACKSTOP_MS));
+  if (set_unix_socket(operation, request) != 0) return -1;
   return set_tls(operation, request);
 }
 

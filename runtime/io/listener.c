@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "io/unix_path.h"
+
 static int fail(struct err *err, const struct address *address, const char *what, int error) {
   char text[ADDRESS_TEXT_MAX];
   address_format(address, text, sizeof text);
@@ -44,68 +46,46 @@ static int bind_tcp(const struct address *address, bool reuse_port, struct err *
   return descriptor;
 }
 
-/* The folder of a path, opened; `name` is set to the rest of it. */
-static int open_folder(const char *path, const char **name) {
-  char folder[ADDRESS_PATH_MAX];
-  const char *slash = strrchr(path, '/');
-  *name = slash == NULL ? path : slash + 1;
-  if (slash == NULL) return open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  size_t length = slash == path ? 1 : (size_t)(slash - path);
-  memcpy(folder, path, length);
-  folder[length] = '\0';
-  return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
-/* Through the folder's descriptor, because the kernel cuts a path over 107 bytes in silence.
- * -1 with errno when even the name alone is too long. */
-static int socket_path(struct sockaddr_un *out, int folder, const char *name) {
-  *out = (struct sockaddr_un){.sun_family = AF_UNIX};
-  int length = snprintf(out->sun_path, sizeof out->sun_path, "/proc/self/fd/%d/%s", folder, name);
-  if (length > 0 && (size_t)length < sizeof out->sun_path) return 0;
-  errno = ENAMETOOLONG;
-  return -1;
-}
-
 /* Removes the file of a socket that nobody listens on. -1 with errno when something is there
  * that must stay. */
-static int remove_stale(int folder, const char *name, const struct sockaddr_un *path) {
+static int remove_stale(const struct unix_path *path) {
+  struct sockaddr_un address = unix_path_address(path);
   struct stat file;
-  if (fstatat(folder, name, &file, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : -1;
+  if (fstatat(path->folder, path->name, &file, AT_SYMLINK_NOFOLLOW) != 0)
+    return errno == ENOENT ? 0 : -1;
   if (!S_ISSOCK(file.st_mode)) {
     errno = EEXIST;
     return -1;
   }
   int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (probe < 0) return -1;
-  int answer = connect(probe, (const struct sockaddr *)path, sizeof *path);
+  int answer = connect(probe, (const struct sockaddr *)&address, sizeof address);
   int error = answer == 0 ? EADDRINUSE : errno;
   close(probe);
-  if (error == ECONNREFUSED) return unlinkat(folder, name, 0);
+  if (error == ECONNREFUSED) return unlinkat(path->folder, path->name, 0);
   /* A full backlog: someone listens, but slowly. */
   errno = error == EAGAIN ? EADDRINUSE : error;
   return -1;
 }
 
-static int bind_in_folder(const struct address *address, int folder, const char *name,
-                          struct err *err) {
-  struct sockaddr_un path;
-  if (socket_path(&path, folder, name) != 0) return fail(err, address, "bind", errno);
-  if (remove_stale(folder, name, &path) != 0) return fail(err, address, "bind", errno);
+static int bind_path(const struct address *address, const struct unix_path *path, struct err *err) {
+  struct sockaddr_un socket_address = unix_path_address(path);
+  if (remove_stale(path) != 0) return fail(err, address, "bind", errno);
   int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (descriptor < 0) return fail(err, address, "make a socket for", errno);
   /* The file takes the socket's mode; unlike umask this touches no other thread. */
   if (fchmod(descriptor, S_IRUSR | S_IWUSR) != 0 ||
-      bind(descriptor, (const struct sockaddr *)&path, sizeof path) != 0)
+      bind(descriptor, (const struct sockaddr *)&socket_address, sizeof socket_address) != 0)
     return fail_and_close(err, address, "bind", descriptor);
   return descriptor;
 }
 
 static int bind_unix(const struct address *address, struct err *err) {
-  const char *name;
-  int folder = open_folder(address->path, &name);
-  if (folder < 0) return fail(err, address, "open the folder of", errno);
-  int descriptor = bind_in_folder(address, folder, name, err);
-  close(folder);
+  struct unix_path path;
+  if (unix_path_open(&path, address->path) != 0)
+    return fail(err, address, "open the folder of", errno);
+  int descriptor = bind_path(address, &path, err);
+  unix_path_close(&path);
   return descriptor;
 }
 

@@ -42,9 +42,9 @@ local function unpack_sources(bytes)
   local at
   sources.config_path, sources.config_text, at = ("<s4s4"):unpack(bytes)
   while at <= #bytes do
-    local file, kind = {}, nil
-    kind, file.name, file.path, file.text, at = ("<s1s4s4s4"):unpack(bytes, at)
-    table.insert(sources[kind], file)
+    local kind, name, path, text, after = ("<s1s4s4s4"):unpack(bytes, at)
+    table.insert(sources[kind], { name = name, path = path, text = text })
+    at = after
   end
   return sources
 end
