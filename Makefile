@@ -17,8 +17,9 @@ packages-run packages-test packages-lint packages-bench: packages-%:
 build: packages-run
 	@$(call cmake_build,$(BUILD))
 
-run: build
-	@$(BUILD)/tidegate serve -c config.lua
+run: packages-run
+	@TARGET=tidegate $(call cmake_build,$(BUILD))
+	@exec $(BUILD)/tidegate serve -c config.lua
 
 test: packages-test
 	@$(call cmake_build,$(BUILD))
@@ -43,7 +44,7 @@ format: packages-lint
 	@clang-format -i $$(git ls-files 'runtime/*.[ch]' 'spec/*.[ch]' 'bench/*.[ch]')
 
 bench: packages-bench
-	@$(call cmake_build,$(BUILD))
+	@TARGET=tidegate $(call cmake_build,$(BUILD))
 	@bench/run
 
 docs: build
