@@ -1,4 +1,6 @@
 /* Arguments, the process-wide state, the app: the only place that ends the process. */
+#include <stdio.h>
+
 #include "bind/host.h"
 #include "bind/modules.h"
 #include "bind/process.h"
@@ -16,7 +18,10 @@ int main(int argument_count, char **arguments) {
   struct err err;
   struct app *app = app_new(&options, &err);
   int exit_code = 1;
-  if (app != NULL) exit_code = app_run(app, host_main);
+  if (app != NULL)
+    exit_code = app_run(app, host_main);
+  else
+    fprintf(stderr, "tidegate: %s\n", err.message);
   app_free(app);
   process_close(shared);
   return exit_code;

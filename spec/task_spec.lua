@@ -125,6 +125,151 @@ describe("a task", function()
 end)
 
 
+describe("a task among others", function()
+  -- Burns CPU time until the hook has given the worker away at least once.
+  local function burn(turns)
+    local sum = 0
+    for i = 1, turns do sum = sum + i end
+    return sum
+  end
+
+
+  it("can be joined by several at once", function()
+    local slow = task.spawn(function() task.sleep(0.01) return "x" end)
+    local joiners = {}
+    for i = 1, 5 do joiners[i] = task.spawn(function() return select(2, slow:join()) end) end
+    for i = 1, 5 do
+      local ok, _, value = task.timeout(5, joiners[i].join, joiners[i])
+      assert.is_true(ok)
+      assert.equal("x", value)
+    end
+  end)
+
+
+  it("can be joined while another who joined it is cancelled", function()
+    local slow = task.spawn(function() task.sleep(0.01) return "x" end)
+    local first = task.spawn(function() return slow:join() end)
+    local second = task.spawn(function() return slow:join() end)
+    task.yield()
+    first:cancel()
+    assert.same({ true, true, true, "x" }, { task.timeout(5, second.join, second) })
+  end)
+
+
+  it("keeps an unpark that comes before it parks", function()
+    local child = task.spawn(function()
+      task.park()
+      return "woken"
+    end)
+    task.unpark(child)
+    assert.same({ true, true, "woken" }, { task.timeout(5, child.join, child) })
+  end)
+
+
+  it("keeps an unpark that comes while it is preempted", function()
+    local flag, sleeper = false, nil
+    sleeper = task.spawn(function()
+      while not flag do
+        burn(4000000) -- preempted here, between the look and the park
+        task.park()
+      end
+      return "woken"
+    end)
+    task.spawn(function()
+      task.yield()
+      flag = true
+      task.unpark(sleeper)
+    end)
+    assert.same({ true, true, "woken" }, { task.timeout(5, sleeper.join, sleeper) })
+  end)
+
+
+  it("can cancel what cancels it", function()
+    local first, second
+    local order = {}
+    first = task.detach(function()
+      local guard <close> = closing(function()
+        order[#order + 1] = "first"
+        second:cancel()
+      end)
+      task.sleep(1000)
+    end)
+    second = task.detach(function()
+      local guard <close> = closing(function()
+        order[#order + 1] = "second"
+        first:cancel()
+      end)
+      task.sleep(1000)
+    end)
+    task.yield()
+    first:cancel()
+    assert.same({ "first", "second" }, order)
+    assert.equal("done", first:status())
+    assert.equal("done", second:status())
+  end)
+
+
+  it("can cancel its parent, and ends with it", function()
+    local parent, child
+    local went_on = false
+    parent = task.detach(function()
+      child = task.spawn(function()
+        parent:cancel()
+        task.yield()
+        went_on = true
+      end)
+      task.sleep(1000)
+    end)
+    parent:join()
+    child:join()
+    assert.is_false(went_on)
+    assert.equal("done", child:status())
+  end)
+
+
+  it("cancels a chain of thousands that hang on each other's close variables", function()
+    local closed = 0
+    local LENGTH <const> = 20000
+    local function link(n)
+      return task.detach(function()
+        local count <close> = closing(function() closed = closed + 1 end)
+        local next_one <close> = n > 1 and link(n - 1) or nil
+        task.sleep(1000)
+      end)
+    end
+    local first = link(LENGTH)
+    while task.stats().ready > 0 do task.yield() end
+    first:cancel()
+    while closed < LENGTH do task.yield() end
+    assert.equal(LENGTH, closed)
+  end)
+
+
+  it("cancels ten thousand that are ready in no time worth naming", function()
+    local before = os.clock()
+    local children = {}
+    for i = 1, 10000 do children[i] = task.spawn(function() end) end
+    for i = #children, 1, -1 do children[i]:cancel() end
+    assert.is_true(os.clock() - before < 2)
+  end)
+
+
+  it("gives its children up when spawning one more fails half-way", function()
+    local closed = 0
+    local function slow()
+      local guard <close> = closing(function() closed = closed + 1 end)
+      task.sleep(1000)
+    end
+    local ok = pcall(task.race, { slow, slow, "no function" })
+    assert.is_false(ok)
+    task.yield()
+    local ok_all = pcall(task.all, { slow, slow, function() error("x") end })
+    assert.is_false(ok_all)
+    assert.equal(0, task.stats().ready)
+  end)
+end)
+
+
 describe("task.timeout", function()
   it("returns what the function returned in time", function()
     assert.same({ true, 1, 2 }, { task.timeout(5, function() return 1, 2 end) })
@@ -242,6 +387,34 @@ describe("the CPU budget", function()
     task.yield()
     child:cancel()
     assert.equal("done", child:status())
+  end)
+
+
+  it("covers a loop that only starts and cancels tasks", function()
+    local ok, err, kind = task.spawn(function()
+      task.budget(100, "acme.churn")
+      while true do task.spawn(function() end):cancel() end
+    end):join()
+    assert.is_false(ok)
+    assert.matches("acme.churn", err)
+    assert.equal("script_timeout", kind)
+  end)
+
+
+  it("is not charged with what cancelled tasks do in their close variables", function()
+    local ok, result = task.spawn(function()
+      task.budget(90, "acme.patient")
+      local child = task.spawn(function()
+        local guard <close> = closing(function() while true do end end)
+        task.sleep(1000)
+      end)
+      task.yield()
+      child:cancel()
+      local sum = 0
+      for i = 1, 200000 do sum = sum + i end
+      return sum
+    end):join()
+    assert.is_true(ok, tostring(result))
   end)
 
 
@@ -414,6 +587,34 @@ describe("the frozen clock", function()
     host.advance_clock(5)
     assert.same({ 10, 20, 30 }, order)
     for _, child in ipairs(children) do child:join() end
+  end)
+
+
+  it("can be moved on by one after another, whoever looks first", function()
+    local child = task.spawn(function() for _ = 1, 3 do task.yield() end end)
+    local one = task.spawn(function() host.advance_clock(nil, child) return "one" end)
+    local two = task.spawn(function()
+      while not pcall(host.advance_clock, 1) do task.yield() end
+      return "two"
+    end)
+    assert.same({ true, true, "one" }, { task.real_timeout(5, one.join, one) })
+    assert.same({ true, true, "two" }, { task.real_timeout(5, two.join, two) })
+  end)
+
+
+  it("lets timers go on when it is let go", function()
+    local child = task.spawn(function() task.sleep(0.02) return "done" end)
+    task.yield()
+    task.yield()
+    task.real_timeout(0.005, task.park)
+    host.thaw_clock()
+    assert.same({ true, true, "done" }, { task.real_timeout(5, child.join, child) })
+  end)
+
+
+  it("refuses to go further than numbers reach", function()
+    assert.has_error(function() host.advance_clock(1e300) end)
+    assert.has_error(function() host.advance_clock(0 / 0) end)
   end)
 
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/waiter.h"
 #include "bind/host_files.h"
 #include "bind/host_workers.h"
 #include "bind/operation.h"
@@ -26,6 +27,7 @@
 #include "state/publication.h"
 
 #define RESERVED_MAX 32
+#define ADVANCE_SECONDS_MAX 1e9
 #define RESERVED_KEY "tidegate.reserved"
 #define PUBLICATION_BYTES_MAX (64 * 1024 * 1024)
 
@@ -164,14 +166,16 @@ static const char *signal_name(int number) {
   }
 }
 
-static void forget_signal(void *app) {
-  app_forget_signal_waiter(app);
+static void forget_signal(void *waiter) {
+  waiter_remove(waiter);
+  free(waiter);
 }
 
 static int signal_done(lua_State *L, int status, lua_KContext context) {
   (void)status;
   struct task *task = task_current(L);
-  int number = app_take_signal(worker_app(worker_of(L)), task_wake, task);
+  struct waiter *waiter = operation_check(L, (int)context)->pointer;
+  int number = app_take_signal(worker_app(worker_of(L)), waiter, task_wake, task);
   if (number == 0) return task_await(L, signal_done, context);
   lua_pushstring(L, signal_name(number));
   return 1;
@@ -182,8 +186,10 @@ static int l_wait_signal(lua_State *L) {
   struct worker *worker = worker_of(L);
   if (worker_index(worker) != 0) return luaL_error(L, "only the main worker waits for signals");
   struct operation *operation = operation_open(L, forget_signal);
-  operation_hold(L, operation, worker_app(worker));
-  return signal_done(L, LUA_OK, 0);
+  struct waiter *waiter = calloc(1, sizeof *waiter);
+  if (waiter == NULL) return luaL_error(L, "no memory to wait for a signal");
+  operation_hold(L, operation, waiter);
+  return signal_done(L, LUA_OK, 1);
 }
 
 /* --- the process --- */
@@ -220,22 +226,24 @@ static int l_set_memory_limit(lua_State *L) {
 /* --- the virtual clock --- */
 
 static int l_freeze_clock(lua_State *L) {
-  clock_freeze(worker_clock(worker_of(L)));
+  worker_freeze_clock(worker_of(L));
   return 0;
 }
 
 static int l_thaw_clock(lua_State *L) {
-  clock_thaw(worker_clock(worker_of(L)));
+  worker_thaw_clock(worker_of(L));
   return 0;
 }
 
-static void stop_advance(void *worker) {
-  worker_advance_cancel(worker);
+/* An advance is known by the task that waits for it. */
+static void stop_advance(void *task) {
+  worker_advance_cancel(task_worker(task), task);
 }
 
 static int advance_done(lua_State *L, int status, lua_KContext context) {
   (void)status;
-  if (worker_is_advancing(worker_of(L))) return task_await(L, advance_done, context);
+  if (worker_is_advancing(worker_of(L), task_current(L)))
+    return task_await(L, advance_done, context);
   return 0;
 }
 
@@ -244,11 +252,13 @@ static int l_advance_clock(lua_State *L) {
   struct worker *worker = worker_of(L);
   lua_Number seconds = luaL_optnumber(L, 1, -1);
   struct task *until = lua_isnil(L, 2) ? NULL : bind_task_check(L, 2);
+  luaL_argcheck(L, seconds <= ADVANCE_SECONDS_MAX, 1, "at most 1000000000 seconds");
+  struct task *task = task_current(L);
   uint64_t nanoseconds = seconds < 0 ? UINT64_MAX : (uint64_t)llround(seconds * 1e9);
   struct operation *operation = operation_open(L, stop_advance);
-  if (worker_advance(worker, nanoseconds, until, task_wake, task_current(L)) != 0)
+  if (worker_advance(worker, nanoseconds, until, task_wake, task) != 0)
     return luaL_error(L, "the clock is not frozen, or is being advanced by another task");
-  operation_hold(L, operation, worker);
+  operation_hold(L, operation, task);
   return task_await(L, advance_done, 0);
 }
 

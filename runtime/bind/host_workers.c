@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/waiter.h"
 #include "bind/operation.h"
 #include "engine/app.h"
 #include "engine/task.h"
@@ -36,6 +37,7 @@ static int worker_started(lua_State *L, int status, lua_KContext context) {
 static int worker_body(lua_State *L) {
   const struct plan *plan = lua_touserdata(L, 1);
   lua_settop(L, 0);
+  luaL_checkstack(L, PLAN_ARGUMENTS_MAX + LUA_MINSTACK, NULL);
   lua_getglobal(L, "require");
   lua_pushstring(L, plan->module);
   lua_call(L, 1, 1);
@@ -80,6 +82,26 @@ static const struct plan *check_plan(lua_State *L) {
   return plan;
 }
 
+static struct app *check_main(lua_State *L) {
+  struct worker *worker = worker_of(L);
+  if (worker_index(worker) != 0) luaL_error(L, "only the main worker starts and stops workers");
+  return worker_app(worker);
+}
+
+static void close_waiter(void *waiter) {
+  waiter_remove(waiter);
+  free(waiter);
+}
+
+/* In an operation, so that nobody wakes the task when it no longer waits; its slot is the top. */
+static struct waiter *open_waiter(lua_State *L) {
+  struct operation *operation = operation_open(L, close_waiter);
+  struct waiter *waiter = calloc(1, sizeof *waiter);
+  if (waiter == NULL) luaL_error(L, "no memory to wait");
+  operation_hold(L, operation, waiter);
+  return waiter;
+}
+
 static int start_done(lua_State *L, int status, lua_KContext context) {
   (void)status;
   struct app *app = worker_app(worker_of(L));
@@ -97,11 +119,16 @@ static int start_done(lua_State *L, int status, lua_KContext context) {
 static int l_start_workers(lua_State *L) {
   struct err err;
   lua_Integer count = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, count >= 1 && count <= APP_WORKERS_MAX, 1, "1 to 256 workers");
+  struct app *app = check_main(L);
+  struct task *task = task_current(L);
+  /* Before the plan is made, as the running workers may still read the one that is there. */
+  if (app_has_started_workers(app)) return luaL_error(L, "the workers were started already");
   const struct plan *plan = check_plan(L);
-  struct app *app = worker_app(worker_of(L));
-  if (app_start_workers(app, (int)count, worker_body, (void *)plan, task_wake, task_current(L),
-                        &err) != 0)
+  struct waiter *waiter = open_waiter(L);
+  if (app_start_workers(app, (int)count, worker_body, (void *)plan, &err) != 0)
     return bind_fail(L, &err);
+  app_wait_started(app, waiter, task_wake, task);
   return task_await(L, start_done, 0);
 }
 
@@ -115,8 +142,11 @@ static int stop_done(lua_State *L, int status, lua_KContext context) {
 static int l_stop_workers(lua_State *L) {
   lua_Number seconds = luaL_checknumber(L, 1);
   luaL_argcheck(L, seconds >= 0 && seconds <= 86400, 1, "0 to 86400 seconds");
-  struct app *app = worker_app(worker_of(L));
-  app_stop_workers(app, stop_body, seconds, task_wake, task_current(L));
+  lua_settop(L, 1);
+  struct app *app = check_main(L);
+  struct task *task = task_current(L);
+  app_wait_stopped(app, open_waiter(L), task_wake, task);
+  app_stop_workers(app, stop_body, seconds);
   return stop_done(L, LUA_OK, 0);
 }
 

@@ -16,12 +16,19 @@ static int l_close(lua_State *L) {
   return 0;
 }
 
+/* Registered only when it is whole: without memory half-way the next call makes it anew. */
 static void push_metatable(lua_State *L) {
-  if (luaL_newmetatable(L, OPERATION_TYPE) == 0) return;
+  if (luaL_getmetatable(L, OPERATION_TYPE) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_createtable(L, 0, 3);
+  lua_pushliteral(L, OPERATION_TYPE);
+  lua_setfield(L, -2, "__name");
   lua_pushcfunction(L, l_close);
   lua_setfield(L, -2, "__close");
   lua_pushcfunction(L, l_close);
   lua_setfield(L, -2, "__gc");
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, OPERATION_TYPE);
 }
 
 struct operation *operation_open(lua_State *L, void (*close)(void *pointer)) {

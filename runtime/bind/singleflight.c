@@ -17,7 +17,8 @@ struct seat {
   struct worker *worker;
   struct task *task; /* NULL once the task has left */
   struct flight_member *member;
-  atomic_int references; /* the operation's, and one for each letter on its way */
+  struct mailbox_letter letter; /* there is one notice: a role changes once from waiting */
+  atomic_int references;        /* the operation's, and the letter's while it is on its way */
 };
 
 static void release_seat(struct seat *seat) {
@@ -35,7 +36,7 @@ static void on_letter(void *argument) {
 static void on_notice(void *argument) {
   struct seat *seat = argument;
   atomic_fetch_add(&seat->references, 1);
-  if (worker_post(seat->worker, on_letter, seat) != 0) release_seat(seat);
+  if (worker_post_letter(seat->worker, &seat->letter, on_letter, seat) != 0) release_seat(seat);
 }
 
 static void seat_close(void *pointer) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/timer.h"
+#include "base/waiter.h"
 #include "bind/operation.h"
 #include "engine/budget.h"
 #include "engine/task.h"
@@ -98,9 +99,16 @@ static int push_outcome(lua_State *L, const struct task *task) {
   return 3;
 }
 
-static void forget_watcher(void *task) {
-  task_on_end(task, NULL, NULL);
-  task_release(task);
+struct joining {
+  struct waiter waiter;
+  struct task *task; /* a reference */
+};
+
+static void joining_close(void *pointer) {
+  struct joining *joining = pointer;
+  waiter_remove(&joining->waiter);
+  task_release(joining->task);
+  free(joining);
 }
 
 static int join_done(lua_State *L, int status, lua_KContext context) {
@@ -116,10 +124,13 @@ static int handle_join(lua_State *L) {
   if (task_state(task) == TASK_DONE) return push_outcome(L, task);
   struct task *self = task_current(L);
   luaL_argcheck(L, task != self, 1, "a task cannot wait for itself");
-  struct operation *operation = operation_open(L, forget_watcher);
+  struct operation *operation = operation_open(L, joining_close);
+  struct joining *joining = calloc(1, sizeof *joining);
+  if (joining == NULL) return luaL_error(L, "no memory to wait for a task");
+  joining->task = task;
   task_retain(task);
-  operation_hold(L, operation, task);
-  task_on_end(task, task_wake, self);
+  operation_hold(L, operation, joining);
+  task_watch(task, &joining->waiter, task_wake, self);
   return task_await(L, join_done, 0);
 }
 
@@ -136,6 +147,7 @@ struct alarm {
   struct timer_heap *timers;
   struct task *sleeper; /* woken when the time is up */
   struct task *child;   /* of timeout: a reference, cancelled when the alarm is closed */
+  struct waiter ending; /* of the child */
   bool rang;
 };
 
@@ -149,7 +161,7 @@ static void alarm_close(void *pointer) {
   struct alarm *alarm = pointer;
   timer_stop(alarm->timers, &alarm->timer);
   if (alarm->child != NULL) {
-    task_on_end(alarm->child, NULL, NULL);
+    waiter_remove(&alarm->ending);
     task_cancel(alarm->child);
     task_release(alarm->child);
   }
@@ -238,7 +250,7 @@ static int timeout(lua_State *L, struct timer_heap *timers) {
   luaL_checkstack(L, arguments + 1, "too many arguments");
   for (int i = 0; i <= arguments; i++) lua_pushvalue(L, 2 + i);
   alarm->child = task_spawn(L, arguments, alarm->sleeper);
-  task_on_end(alarm->child, task_wake, alarm->sleeper);
+  task_watch(alarm->child, &alarm->ending, task_wake, alarm->sleeper);
   return task_await(L, timeout_done, slot);
 }
 

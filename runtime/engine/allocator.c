@@ -121,6 +121,7 @@ void *allocator_reallocate(void *argument, void *block, size_t old_size, size_t 
   void *result =
       block == NULL ? allocate(allocator, new_size) : resize(allocator, block, old_size, new_size);
   /* Lua relies on it that shrinking cannot fail; a block may stay larger than it is said. */
+  if (result == NULL && block != NULL && new_size <= old_size) result = block;
   if (result == NULL) return NULL;
   allocator->used += new_size - old_size;
   return result;

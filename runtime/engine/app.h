@@ -5,9 +5,11 @@
 #define TIDEGATE_ENGINE_APP_H
 
 #include <lua.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
+#include "base/waiter.h"
 #include "base/wake.h"
 #include "engine/task.h"
 #include "engine/worker.h"
@@ -38,24 +40,26 @@ const char *app_argument(const struct app *app, int index);
 struct worker *app_main_worker(struct app *app);
 
 /* Starts `count` threads. Each runs `body` (with `argument` as light userdata) as its first
- * task; when that returns the worker is ready, when it raises the start has failed. When all
- * have reported, wake is called; then app_start_error says what went wrong, or NULL. Once a
- * process. */
-int app_start_workers(struct app *app, int count, lua_CFunction body, void *argument, wake_fn wake,
-                      void *wake_argument, struct err *err);
+ * task; when that returns the worker is ready, when it raises the start has failed. When none
+ * is starting any more, app_start_error says what went wrong, or NULL. Once a process. */
+int app_start_workers(struct app *app, int count, lua_CFunction body, void *argument,
+                      struct err *err);
+bool app_has_started_workers(const struct app *app);
 int app_workers_starting(const struct app *app);
+/* `waiter` is the caller's (base/waiter.h); woken when none is starting any more. */
+void app_wait_started(struct app *app, struct waiter *waiter, wake_fn wake, void *argument);
 const char *app_start_error(const struct app *app);
 
-/* Runs `body` in a task on each worker; when it has ended, or after `seconds`, the worker
- * cancels what is left, closes and its thread ends. Wake is called when all are gone. */
-void app_stop_workers(struct app *app, lua_CFunction body, double seconds, wake_fn wake,
-                      void *wake_argument);
+/* Runs `body` (NULL: nothing) in a task on each worker; when it has ended, or after `seconds`,
+ * the worker cancels what is left, closes and its thread ends. Called again, only the time
+ * counts, from then on. Also while workers are starting: their start is cancelled then. */
+void app_stop_workers(struct app *app, lua_CFunction body, double seconds);
 int app_workers_running(const struct app *app);
+/* Woken when none is running any more. */
+void app_wait_stopped(struct app *app, struct waiter *waiter, wake_fn wake, void *argument);
 
-/* Takes the oldest signal that came (SIGTERM, SIGINT, SIGHUP), or 0. With none, wake is called
- * when one comes. */
-int app_take_signal(struct app *app, wake_fn wake, void *wake_argument);
-/* Nobody waits for a signal any more. */
-void app_forget_signal_waiter(struct app *app);
+/* Takes the oldest signal that came (SIGTERM, SIGINT, SIGHUP), or 0. With none, the waiter is
+ * woken when one comes; who then takes first has it. */
+int app_take_signal(struct app *app, struct waiter *waiter, wake_fn wake, void *argument);
 
 #endif

@@ -33,6 +33,7 @@ void budget_enter(struct task *task) {
   /* Reading the CPU clock is a system call: spared until a task has been preempted once. */
   bool exact = BUDGET_COUNTS || budget->used_ns != 0;
   budget->slice_start_ns = exact ? thread_cpu_ns() : 0;
+  budget->closing_ns = 0;
   if (BUDGET_COUNTS) lua_sethook(task->co, budget_hook, LUA_MASKCOUNT, RECHECK_INSTRUCTIONS);
   watchdog_enter(&task->worker->watchdog, task->co);
 }
@@ -42,12 +43,44 @@ static uint64_t slice_ns(const struct task *task) {
   if (start == 0)
     start = atomic_load_explicit(&task->worker->watchdog.first_cpu_ns, memory_order_acquire);
   uint64_t now = thread_cpu_ns();
+  start += task->budget.closing_ns;
   return now > start ? now - start : 0;
+}
+
+static void take_hook_off(struct task *task) {
+  if (lua_gethook(task->co) != NULL) lua_sethook(task->co, NULL, 0, 0);
 }
 
 void budget_leave(struct task *task) {
   watchdog_leave(&task->worker->watchdog);
-  if (lua_gethook(task->co) != NULL) lua_sethook(task->co, NULL, 0, 0);
+  take_hook_off(task);
+}
+
+void budget_enter_close(struct task *task, struct task *interrupted) {
+  struct watchdog_cell *cell = &task->worker->watchdog;
+  struct budget *budget = &task->budget;
+  budget->limit_ns = BUDGET_CLOSE_NS;
+  budget->used_ns = 0;
+  budget->closing_ns = 0;
+  budget->failures = 0;
+  budget->stop = BUDGET_GOES_ON;
+  budget->slice_start_ns = thread_cpu_ns();
+  if (BUDGET_COUNTS) lua_sethook(task->co, budget_hook, LUA_MASKCOUNT, RECHECK_INSTRUCTIONS);
+  if (interrupted != NULL)
+    watchdog_switch(cell, task->co);
+  else
+    watchdog_enter(cell, task->co);
+}
+
+void budget_leave_close(struct task *task, struct task *interrupted) {
+  struct watchdog_cell *cell = &task->worker->watchdog;
+  if (interrupted != NULL) {
+    interrupted->budget.closing_ns += thread_cpu_ns() - task->budget.slice_start_ns;
+    watchdog_switch(cell, interrupted->co);
+  } else {
+    watchdog_leave(cell);
+  }
+  take_hook_off(task);
 }
 
 void budget_rest(struct budget *budget) {

@@ -25,15 +25,20 @@ struct budget {
   uint64_t limit_ns;       /* of CPU between two waits; 0: none */
   uint64_t used_ns;        /* in the slices before this one since the last wait */
   uint64_t slice_start_ns; /* CPU clock at this slice's start; 0: see watchdog */
+  uint64_t closing_ns;     /* of this slice, spent closing other tasks: theirs, not its own */
   enum budget_stop stop;
   int failures;                 /* allocations refused since the last wait */
   int64_t memory_charge;        /* growth of the state while it ran */
   char label[BUDGET_LABEL_MAX]; /* whose code it is, for messages */
 };
 
-/* Around each resume (and each closing) of a task's coroutine. */
+/* Around each resume of a task's coroutine. */
 void budget_enter(struct task *task);
 void budget_leave(struct task *task);
+/* Around each closing of one, for at most BUDGET_CLOSE_NS. `interrupted` (may be NULL) is the
+ * task that runs; its slice goes on, so that closing others without end is noticed too. */
+void budget_enter_close(struct task *task, struct task *interrupted);
+void budget_leave_close(struct task *task, struct task *interrupted);
 /* The task waited: a new sum begins. */
 void budget_rest(struct budget *budget);
 /* Takes the hook off again and starts a new sum. */

@@ -14,7 +14,13 @@
 
 typedef void (*mailbox_fn)(void *argument);
 
-struct mailbox_letter;
+/* The mailbox's own, or embedded in its sender's memory. */
+struct mailbox_letter {
+  struct mailbox_letter *next;
+  mailbox_fn function;
+  void *argument;
+  bool is_owned; /* freed by the mailbox */
+};
 
 struct mailbox {
   pthread_mutex_t mutex;
@@ -26,11 +32,15 @@ struct mailbox {
 
 int mailbox_init(struct mailbox *mailbox, uv_loop_t *loop);
 /* Refuses further letters, runs those that are there, closes the signal; the loop must run
- * once more before the
- * memory goes. Letters may be posted, and are refused, as long as the memory is there. */
+ * once more before the memory goes. Letters may be posted, and are refused, as long as the
+ * memory is there. */
 void mailbox_close(struct mailbox *mailbox);
 /* -1 when the mailbox is closed, holds MAILBOX_LETTERS_MAX letters, or memory ran out: then
  * the function will not be called. */
 int mailbox_post(struct mailbox *mailbox, mailbox_fn function, void *argument);
+/* The same with the sender's memory, which stays until the function is called: never full, only
+ * closed. For what must arrive. */
+int mailbox_post_letter(struct mailbox *mailbox, struct mailbox_letter *letter, mailbox_fn function,
+                        void *argument);
 
 #endif

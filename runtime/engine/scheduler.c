@@ -7,11 +7,22 @@
 #define MEMORY_HIGH_NUMERATOR 3
 #define MEMORY_HIGH_DENOMINATOR 4
 
+/* After a collection that did not help, only growth by this part of the ceiling asks for another:
+ * else each resume would pay for one. */
+#define MEMORY_GROWTH_DIVISOR 16
+
+void scheduler_unlink_ready(struct scheduler *scheduler, struct task *task) {
+  if (task->ready_previous != NULL) task->ready_previous->ready_next = task->ready_next;
+  if (task->ready_next != NULL) task->ready_next->ready_previous = task->ready_previous;
+  if (scheduler->ready_first == task) scheduler->ready_first = task->ready_next;
+  if (scheduler->ready_last == task) scheduler->ready_last = task->ready_previous;
+  task->ready_previous = task->ready_next = NULL;
+  scheduler->ready_count--;
+}
+
 static struct task *next_ready(struct scheduler *scheduler) {
   struct task *task = scheduler->ready_first;
-  scheduler->ready_first = task->ready_next;
-  if (scheduler->ready_first == NULL) scheduler->ready_last = NULL;
-  scheduler->ready_count--;
+  scheduler_unlink_ready(scheduler, task);
   return task;
 }
 
@@ -24,20 +35,31 @@ static struct task *largest(struct scheduler *scheduler) {
   return found;
 }
 
+static void cancel_largest(struct worker *worker) {
+  struct task *task = largest(&worker->scheduler);
+  if (task == NULL) return;
+  worker->scheduler.memory_stops++;
+  task_cancel(task);
+  lua_gc(worker->L, LUA_GCCOLLECT);
+}
+
 static bool is_memory_high(const struct worker *worker) {
   return worker->memory_limit != 0 && worker->allocator.used / MEMORY_HIGH_NUMERATOR >
                                           worker->memory_limit / MEMORY_HIGH_DENOMINATOR;
 }
 
 static void relieve_memory(struct worker *worker) {
-  if (!is_memory_high(worker)) return;
+  struct scheduler *scheduler = &worker->scheduler;
+  if (!is_memory_high(worker)) {
+    scheduler->memory_seen = 0;
+    return;
+  }
+  size_t growth = worker->memory_limit / MEMORY_GROWTH_DIVISOR;
+  if (scheduler->memory_seen != 0 && worker->allocator.used < scheduler->memory_seen + growth)
+    return;
   lua_gc(worker->L, LUA_GCCOLLECT);
-  if (!is_memory_high(worker)) return;
-  struct task *task = largest(&worker->scheduler);
-  if (task == NULL) return;
-  worker->scheduler.memory_stops++;
-  task_cancel(task);
-  lua_gc(worker->L, LUA_GCCOLLECT);
+  if (is_memory_high(worker)) cancel_largest(worker);
+  if (is_memory_high(worker)) scheduler->memory_seen = worker->allocator.used;
 }
 
 void scheduler_run_ready(struct worker *worker) {
@@ -50,6 +72,7 @@ void scheduler_run_ready(struct worker *worker) {
 
 void scheduler_cancel_all(struct worker *worker) {
   struct scheduler *scheduler = &worker->scheduler;
+  scheduler->closed = true;
   while (scheduler->all_first != NULL) task_cancel(scheduler->all_first);
 }
 

@@ -7,6 +7,8 @@
 #include "engine/task_state.h"
 #include "engine/worker_state.h"
 
+#define CLOSING_DEPTH_MAX 16
+
 /* --- the coroutine's base function --- */
 
 /* Every task runs under one protected call, so that the hook's error never leaves the
@@ -47,7 +49,7 @@ static struct task *make_task(struct worker *worker) {
 
 static struct task *take_task(struct worker *worker) {
   struct scheduler *scheduler = &worker->scheduler;
-  if (scheduler->count >= WORKER_TASKS_MAX) return NULL;
+  if (scheduler->closed || scheduler->count >= WORKER_TASKS_MAX) return NULL;
   struct task *task = scheduler->pool;
   if (task == NULL) return make_task(worker);
   scheduler->pool = task->ready_next;
@@ -133,11 +135,12 @@ struct task *task_spawn(lua_State *from, int argument_count, struct task *parent
     luaL_error(from, "tasks are nested more than %d deep", WORKER_TASK_DEPTH_MAX);
   struct task *task = take_task(worker);
   if (task == NULL)
-    luaL_error(from, "no memory for another task, or %d tasks are there", WORKER_TASKS_MAX);
+    luaL_error(from, "no memory for another task, %d tasks are there, or the worker is closing",
+               WORKER_TASKS_MAX);
   if (!lua_checkstack(task->co, argument_count + LUA_MINSTACK)) {
     task->worker = worker;
     task_free(task);
-    luaL_error(from, "too many arguments for a task");
+    luaL_error(from, "no memory, or too many arguments for a task");
   }
   enlist(worker, task);
   if (parent != NULL) adopt(parent, task);
@@ -162,27 +165,13 @@ void task_release(struct task *task) {
 void task_make_ready(struct task *task) {
   struct scheduler *scheduler = &task->worker->scheduler;
   task->state = TASK_READY;
+  task->ready_previous = scheduler->ready_last;
   task->ready_next = NULL;
   if (scheduler->ready_last != NULL) scheduler->ready_last->ready_next = task;
   if (scheduler->ready_first == NULL) scheduler->ready_first = task;
   scheduler->ready_last = task;
   scheduler->ready_count++;
   worker_stay_awake(task->worker);
-}
-
-static void unlink_ready(struct task *task) {
-  struct scheduler *scheduler = &task->worker->scheduler;
-  struct task *previous = NULL;
-  struct task *it = scheduler->ready_first;
-  while (it != NULL && it != task) {
-    previous = it;
-    it = it->ready_next;
-  }
-  if (it == NULL) return;
-  if (previous != NULL) previous->ready_next = task->ready_next;
-  if (scheduler->ready_first == task) scheduler->ready_first = task->ready_next;
-  if (scheduler->ready_last == task) scheduler->ready_last = previous;
-  scheduler->ready_count--;
 }
 
 static void finish(struct task *task, enum task_outcome outcome) {
@@ -196,55 +185,69 @@ static void finish(struct task *task, enum task_outcome outcome) {
     task_cancel(child);
   }
   if (task->watcher != NULL) task->watcher(task->watcher_argument);
+  waiter_list_wake(&task->watchers);
   task_release(task);
 }
 
-/* The scripts' `<close>` variables run here, for at most BUDGET_CLOSE_NS. */
+/* The scripts' `<close>` variables run here, for at most BUDGET_CLOSE_NS. Leaves the error
+ * value, if the coroutine had ended by one, and nothing else on its stack. */
 static void close_coroutine(struct task *task) {
   struct scheduler *scheduler = &task->worker->scheduler;
   struct task *interrupted = scheduler->running;
-  if (interrupted != NULL) watchdog_leave(&task->worker->watchdog);
-  task->budget = (struct budget){.limit_ns = BUDGET_CLOSE_NS};
+  scheduler->closing_depth++;
   scheduler->running = task;
-  budget_enter(task);
+  budget_enter_close(task, interrupted);
   lua_resetthread(task->co);
-  budget_leave(task);
+  budget_leave_close(task, interrupted);
   scheduler->running = interrupted;
-  if (interrupted != NULL) watchdog_enter(&task->worker->watchdog, interrupted->co);
-  lua_settop(task->co, 0);
+  scheduler->closing_depth--;
+}
+
+/* Each closing inside another takes C stack, which Lua does not count over coroutines. */
+static bool is_too_deep(const struct task *task) {
+  return task->worker->scheduler.closing_depth >= CLOSING_DEPTH_MAX;
 }
 
 void task_cancel(struct task *task) {
   if (task->state == TASK_DONE) return;
-  if (task->state == TASK_RUNNING) {
+  if (task->state == TASK_RUNNING || is_too_deep(task)) {
     task->cancel_requested = true;
+    if (task->state == TASK_WAITING) task_make_ready(task);
     return;
   }
-  if (task->state == TASK_READY) unlink_ready(task);
+  if (task->state == TASK_READY) scheduler_unlink_ready(&task->worker->scheduler, task);
   task->state = TASK_RUNNING; /* what closing does may not wake or cancel it again */
   close_coroutine(task);
+  lua_settop(task->co, 0);
   finish(task, TASK_CANCELLED);
 }
 
+static void cancel_suspended(struct task *task) {
+  task->state = TASK_WAITING;
+  task_cancel(task);
+}
+
+/* A task that the hook preempted is in no await: a wake that has come, or comes before it runs
+ * on, is for its next one. */
 static void suspended(struct task *task) {
   if (task->cancel_requested) {
-    task->state = TASK_WAITING;
-    task_cancel(task);
+    cancel_suspended(task);
     return;
   }
-  if (!task->preempted) budget_rest(&task->budget);
   bool again = task->preempted || task->woken;
+  if (!task->preempted) {
+    budget_rest(&task->budget);
+    task->woken = false;
+  }
   task->preempted = false;
-  task->woken = false;
   task->state = TASK_WAITING;
   if (again) task_make_ready(task);
 }
 
+/* An error that task_main did not catch: there was no memory even for that. */
 static void ended(struct task *task, int status) {
   if (status != LUA_OK) {
-    lua_resetthread(task->co);
-    lua_settop(task->co, 0);
-    lua_pushliteral(task->co, "the task ran out of memory");
+    close_coroutine(task);
     finish(task, TASK_RAISED);
     return;
   }
@@ -254,6 +257,10 @@ static void ended(struct task *task, int status) {
 
 void task_resume(struct task *task) {
   struct worker *worker = task->worker;
+  if (task->cancel_requested) {
+    cancel_suspended(task);
+    return;
+  }
   size_t before = worker->allocator.used;
   int arguments = task->arguments;
   int results = 0;
@@ -300,11 +307,10 @@ void task_yield(lua_State *L) {
 
 void task_wake(void *argument) {
   struct task *task = argument;
-  if (task->state == TASK_WAITING) {
+  if (task->state == TASK_WAITING)
     task_make_ready(task);
-  } else if (task->state == TASK_RUNNING) {
+  else
     task->woken = true;
-  }
 }
 
 enum task_state task_state(const struct task *task) {
@@ -323,4 +329,8 @@ struct worker *task_worker(const struct task *task) {
 void task_on_end(struct task *task, wake_fn watcher, void *argument) {
   task->watcher = watcher;
   task->watcher_argument = argument;
+}
+
+void task_watch(struct task *task, struct waiter *waiter, wake_fn wake, void *argument) {
+  waiter_add(&task->watchers, waiter, wake, argument);
 }

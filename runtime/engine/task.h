@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/waiter.h"
 #include "base/wake.h"
 
 struct task;
@@ -43,14 +44,14 @@ enum task_outcome {
 
 /* Starts a task from outside any coroutine (a library's callback). `body` runs inside the
  * new coroutine with `argument` as light userdata at index 1; it may raise and await. NULL
- * when memory ran out or the worker holds WORKER_TASKS_MAX tasks. The task belongs to the
- * worker, which frees it after its end. */
+ * when memory ran out, the worker holds WORKER_TASKS_MAX tasks or is closing. The task belongs
+ * to the worker, which frees it after its end. */
 struct task *task_start(struct worker *worker, lua_CFunction body, void *argument);
 
 /* Starts a task from Lua: pops `argument_count` values and the function below them from
  * `from`. A child is cancelled when `parent` ends; NULL makes it a task of its own. The
  * caller holds a reference (task_release). Raises in `from` when memory ran out or the
- * worker is full. */
+ * worker is full or closing. */
 struct task *task_spawn(lua_State *from, int argument_count, struct task *parent);
 
 /* The task that runs on `L`; raises when L is a coroutine that a script made itself. */
@@ -64,11 +65,13 @@ int task_await(lua_State *L, lua_KFunction continuation, lua_KContext context);
 /* Before lua_yieldk: the task goes to the end of the ready queue instead of waiting. */
 void task_yield(lua_State *L);
 
-/* The wake_fn of tasks. Same thread as the task's worker. */
+/* The wake_fn of tasks. Same thread as the task's worker. One that comes while the task runs,
+ * or before it has run on, is kept for its next await. */
 void task_wake(void *task);
 
 /* Closes the coroutine: pending operations and `<close>` variables are closed. No effect on
- * a task that has ended; one that is running is cancelled when it next suspends. */
+ * a task that has ended; one that is running is cancelled when it next suspends, one that is
+ * reached through many closings inside each other in a later turn of the loop. */
 void task_cancel(struct task *task);
 
 /* Another party that will look at the outcome; the stack of a task that has ended is kept
@@ -82,7 +85,11 @@ enum task_outcome task_outcome(const struct task *task);
 lua_State *task_stack(const struct task *task);
 struct worker *task_worker(const struct task *task);
 
-/* Called (once) when the task ends, before its stack can go. One watcher per task. */
+/* Called (once) when the task ends, before its stack can go. For who started the task from C:
+ * there is one. */
 void task_on_end(struct task *task, wake_fn watcher, void *argument);
+/* The same for any number of others. `waiter` is the caller's, who removes it (waiter_remove)
+ * when it stops waiting. */
+void task_watch(struct task *task, struct waiter *waiter, wake_fn wake, void *argument);
 
 #endif

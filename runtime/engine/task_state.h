@@ -14,17 +14,18 @@ struct task {
   int references;
   int arguments;  /* of the first resume */
   int depth;      /* ancestors */
-  bool woken;     /* a wake came since the last await */
+  bool woken;     /* a wake came since it last ran on from an await */
   bool preempted; /* the hook yielded, not an await */
   bool cancel_requested;
   bool raised;   /* task_main caught an error */
   bool reusable; /* the coroutine ended normally */
   struct budget budget;
   struct task *parent, *first_child, *previous_sibling, *next_sibling;
-  struct task *ready_next;
+  struct task *ready_previous, *ready_next;
   struct task *all_previous, *all_next;
   wake_fn watcher;
   void *watcher_argument;
+  struct waiter_list watchers;
 };
 
 /* Appends to the ready queue. */

@@ -32,13 +32,13 @@ static void finish(struct worker *worker) {
   time.wake(time.argument);
 }
 
-bool worker_is_advancing(const struct worker *worker) {
-  return worker->virtual_time.moving;
+bool worker_is_advancing(const struct worker *worker, const void *argument) {
+  return worker->virtual_time.moving && worker->virtual_time.argument == argument;
 }
 
-void worker_advance_cancel(struct worker *worker) {
+void worker_advance_cancel(struct worker *worker, const void *argument) {
   struct virtual_time *time = &worker->virtual_time;
-  if (!time->moving) return;
+  if (!worker_is_advancing(worker, argument)) return;
   time->moving = false;
   if (time->until != NULL) task_release(time->until);
 }

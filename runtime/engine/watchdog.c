@@ -122,6 +122,8 @@ struct watchdog *watchdog_new(void) {
   pthread_cond_init(&watchdog->wake, &attributes);
   pthread_condattr_destroy(&attributes);
   if (install_handler() == 0 && start_thread(watchdog) == 0) return watchdog;
+  pthread_cond_destroy(&watchdog->wake);
+  pthread_mutex_destroy(&watchdog->mutex);
   free(watchdog);
   return NULL;
 }
@@ -175,4 +177,8 @@ void watchdog_enter(struct watchdog_cell *cell, lua_State *L) {
 
 void watchdog_leave(struct watchdog_cell *cell) {
   atomic_store_explicit(&cell->running, NULL, memory_order_release);
+}
+
+void watchdog_switch(struct watchdog_cell *cell, lua_State *L) {
+  atomic_store_explicit(&cell->running, L, memory_order_release);
 }

@@ -47,5 +47,7 @@ void watchdog_unregister(struct watchdog_cell *cell);
 /* The thread of the cell is about to run, and has run, Lua on `L`. */
 void watchdog_enter(struct watchdog_cell *cell, lua_State *L);
 void watchdog_leave(struct watchdog_cell *cell);
+/* Between the two: from here on `L` runs, in the same slice. */
+void watchdog_switch(struct watchdog_cell *cell, lua_State *L);
 
 #endif

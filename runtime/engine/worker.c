@@ -2,7 +2,9 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "engine/budget.h"
 #include "engine/worker_state.h"
@@ -11,6 +13,11 @@
 #define GC_PAUSE_PERCENT 200
 #define GC_STEP_MULTIPLIER 100
 #define GC_STEP_SIZE_LOG2 13
+
+/* Turns of the loop at its end: those without a pause, and those (a millisecond each) after
+ * which a handle that is still open was forgotten. */
+#define DRY_TURNS_BUSY 10
+#define DRY_TURNS_MAX 5000
 
 /* --- accessors --- */
 
@@ -42,6 +49,22 @@ struct timer_heap *worker_real_timers(struct worker *worker) {
 
 int worker_post(struct worker *worker, void (*function)(void *), void *argument) {
   return mailbox_post(&worker->mailbox, function, argument);
+}
+
+int worker_post_letter(struct worker *worker, struct mailbox_letter *letter,
+                       void (*function)(void *), void *argument) {
+  return mailbox_post_letter(&worker->mailbox, letter, function, argument);
+}
+
+/* Which heap drives the loop's timer depends on it. */
+void worker_freeze_clock(struct worker *worker) {
+  clock_freeze(&worker->clock);
+  worker->timers_changed = true;
+}
+
+void worker_thaw_clock(struct worker *worker) {
+  clock_thaw(&worker->clock);
+  worker->timers_changed = true;
 }
 
 int worker_attach(struct worker *worker, void *service, void (*stop)(void *)) {
@@ -177,16 +200,24 @@ static int open_loop(struct worker *worker, struct err *err) {
   return err_set(err, "internal", "no mailbox: %s", uv_strerror(status));
 }
 
+/* What is raised outside every protected call: a mistake of ours, or no memory at all. */
+static int panic(lua_State *L) {
+  const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "no text";
+  fprintf(stderr, "tidegate: an error outside protection ends the process: %s\n", message);
+  return 0;
+}
+
 static int open_state(struct worker *worker, lua_CFunction open_libraries, struct err *err) {
   allocator_init(&worker->allocator);
   lua_State *L = lua_newstate(allocator_reallocate, &worker->allocator);
   if (L == NULL) return err_set(err, "internal", "no memory for a Lua state");
   *(struct worker **)lua_getextraspace(L) = worker;
   worker->L = L;
+  lua_atpanic(L, panic);
   lua_gc(L, LUA_GCINC, GC_PAUSE_PERCENT, GC_STEP_MULTIPLIER, GC_STEP_SIZE_LOG2);
   lua_pushcfunction(L, open_libraries);
   if (lua_pcall(L, 0, 0, 0) == LUA_OK) return 0;
-  const char *message = lua_tostring(L, -1);
+  const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
   return err_set(err, "internal", "the Lua libraries do not load: %s", message ? message : "?");
 }
 
@@ -222,6 +253,24 @@ static void close_handles(struct worker *worker) {
   mailbox_close(&worker->mailbox);
 }
 
+static void close_forgotten(uv_handle_t *handle, void *argument) {
+  (void)argument;
+  if (uv_is_closing(handle)) return;
+  fprintf(stderr, "tidegate: a handle (%s) was left open\n", uv_handle_type_name(handle->type));
+  uv_close(handle, NULL);
+}
+
+/* Ends because every handle is closing, as soon as work on other threads has ended; a handle
+ * that a service forgot is closed here. */
+static void run_dry(struct worker *worker) {
+  const struct timespec pause = {.tv_nsec = 1000000};
+  for (int turns = 0; uv_loop_close(&worker->loop) == UV_EBUSY; turns++) {
+    if (turns == DRY_TURNS_MAX) uv_walk(&worker->loop, close_forgotten, NULL);
+    if (turns > DRY_TURNS_BUSY) nanosleep(&pause, NULL);
+    uv_run(&worker->loop, UV_RUN_NOWAIT);
+  }
+}
+
 void worker_close(struct worker *worker) {
   clock_thaw(&worker->clock);
   scheduler_cancel_all(worker);
@@ -233,9 +282,7 @@ void worker_close(struct worker *worker) {
     last->stop(last->service);
   }
   close_handles(worker);
-  /* Ends because every handle is closing; one that a service forgot would spin here, and is
-   * seen at once. */
-  while (uv_loop_close(&worker->loop) == UV_EBUSY) uv_run(&worker->loop, UV_RUN_NOWAIT);
+  run_dry(worker);
   watchdog_unregister(&worker->watchdog);
   timer_heap_deinit(&worker->timers);
   timer_heap_deinit(&worker->real_timers);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/timer.h"
 #include "base/wake.h"
+#include "engine/mailbox.h"
 #include "engine/task.h"
 
 #define WORKER_TASKS_MAX 65536
@@ -28,6 +29,9 @@ struct app *worker_app(const struct worker *worker);
 lua_State *worker_state(const struct worker *worker);
 uv_loop_t *worker_loop(struct worker *worker);
 struct clock *worker_clock(struct worker *worker);
+/* Stops its clock at the present, and lets it go again (specs). */
+void worker_freeze_clock(struct worker *worker);
+void worker_thaw_clock(struct worker *worker);
 struct timer_heap *worker_timers(struct worker *worker);
 /* Timers that stay on the real clock when the worker's is frozen: for what the outside world
  * waits for (idle connections, the limit of a test). */
@@ -36,6 +40,10 @@ struct timer_heap *worker_real_timers(struct worker *worker);
 /* Runs `function(argument)` on the worker's thread, later. Any thread may call. -1 when the
  * worker is gone or its mailbox full: it will not be called. */
 int worker_post(struct worker *worker, void (*function)(void *), void *argument);
+/* The same with the sender's memory, which stays until the function is called; -1 only when the
+ * worker is gone. */
+int worker_post_letter(struct worker *worker, struct mailbox_letter *letter,
+                       void (*function)(void *), void *argument);
 
 /* Hands a library object to the worker: `stop(service)` is called once at the end, in
  * reverse order, after the state was closed; it closes the object's uv handles (the loop
@@ -71,8 +79,9 @@ void worker_set_memory_limit(struct worker *worker, size_t bytes);
  * UINT64_MAX it moves as far as the timers lead, and ends when none is left. */
 int worker_advance(struct worker *worker, uint64_t nanoseconds, struct task *until, wake_fn wake,
                    void *argument);
-bool worker_is_advancing(const struct worker *worker);
-/* Leaves the clock where it is; wake is not called. No effect when none is under way. */
-void worker_advance_cancel(struct worker *worker);
+/* Whether the advance that was given `argument` is still under way. */
+bool worker_is_advancing(const struct worker *worker, const void *argument);
+/* Leaves the clock where it is; wake is not called. No effect when that advance has ended. */
+void worker_advance_cancel(struct worker *worker, const void *argument);
 
 #endif

@@ -36,9 +36,12 @@ local function start(parent, run, report)
 end
 
 
-local function cancel_all(children)
-  for _, child in ipairs(children) do child:cancel() end
-end
+-- A list of children that are cancelled when the variable that holds it is closed.
+local Children <const> = {
+  __close = function(children)
+    for _, child in ipairs(children) do child:cancel() end
+  end,
+}
 
 
 --- Runs each function of `list`, at most `options.limit` at a time; their first results in
@@ -47,7 +50,7 @@ function M.all(list, options)
   if type(list) ~= "table" then error("task.all takes a list of functions", 2) end
   local limit = options and options.limit or DEFAULT_LIMIT
   if math.type(limit) ~= "integer" or limit < 1 then error("limit must be a positive integer", 2) end
-  local results, children, next_index, failed = {}, {}, 1, nil
+  local results, next_index, failed = {}, 1, nil
   local running = math.min(limit, #list)
 
   local function work()
@@ -64,9 +67,11 @@ function M.all(list, options)
   end
 
   local parent = engine.current()
-  for i = 1, running do children[i] = start(parent, work, report) end
-  while running > 0 and not failed do engine.park() end
-  cancel_all(children)
+  do
+    local children <close> = setmetatable({}, Children)
+    for i = 1, running do children[i] = start(parent, work, report) end
+    while running > 0 and not failed do engine.park() end
+  end
   if failed then raise(failed) end
   return results
 end
@@ -78,11 +83,13 @@ function M.race(list)
   if type(list) ~= "table" or #list == 0 then
     error("task.race takes a list of functions that is not empty", 2)
   end
-  local parent, children, winner = engine.current(), {}, nil
+  local parent, winner = engine.current(), nil
   local function report(outcome) winner = winner or outcome end
-  for i, run in ipairs(list) do children[i] = start(parent, run, report) end
-  while not winner do engine.park() end
-  cancel_all(children)
+  do
+    local children <close> = setmetatable({}, Children)
+    for i, run in ipairs(list) do children[i] = start(parent, run, report) end
+    while not winner do engine.park() end
+  end
   if not winner[1] then raise(winner) end
   return table.unpack(winner, 2, winner.n)
 end
