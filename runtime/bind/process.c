@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "bind/shared.h"
+#include "io/http_client.h"
 #include "io/store.h"
 #include "state/counters.h"
 #include "state/publication.h"
@@ -25,7 +26,7 @@ static int open_all(struct shared *shared) {
   shared->secrets = secrets_new();
   bool complete = shared->counters != NULL && shared->singleflight != NULL &&
                   shared->publications != NULL && shared->secrets != NULL && shared->log != NULL;
-  return complete ? 0 : -1;
+  return complete && http_client_open_library() == 0 ? 0 : -1;
 }
 
 struct shared *process_open(void) {
@@ -50,6 +51,7 @@ void process_close(struct shared *shared) {
   publications_free(shared->publications);
   singleflight_free(shared->singleflight);
   counters_free(shared->counters);
+  http_client_close_library();
   log_free(shared->log, LOG_WAIT_MS);
   free(shared);
 }

@@ -1,6 +1,7 @@
 #include "io/http_client.h"
 
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -309,6 +310,16 @@ static void close_client(struct http_client *client) {
   if (client->share != NULL) curl_share_cleanup(client->share);
   free(client->ca);
   free(client);
+  curl_global_cleanup();
+}
+
+int http_client_open_library(void) {
+  bool is_open =
+      OPENSSL_init_ssl(0, NULL) == 1 && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+  return is_open ? 0 : -1;
+}
+
+void http_client_close_library(void) {
   curl_global_cleanup();
 }
 

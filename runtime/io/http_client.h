@@ -53,6 +53,11 @@ struct http_timings {
   double first_byte; /* from the start of the operation */
 };
 
+/* Once, on the main thread before others start: libcurl and OpenSSL. -1: no memory. */
+int http_client_open_library(void);
+/* After the last client; no effect when it was not opened. */
+void http_client_close_library(void);
+
 /* NULL with code "out_of_memory" or "network_error". `timers` must outlive the client. */
 struct http_client *http_client_new(uv_loop_t *loop, struct timer_heap *timers,
                                     const struct http_client_options *options, struct err *err);
