@@ -107,6 +107,16 @@ local function listen(address, handler, config)
 end
 
 
+-- What answers the requests of a worker, one of `workers`.
+function M.handler(built, workers)
+  local configured, fault = tokens.configured(built.config.tokens)
+  if not configured then
+    error(fault, 0)
+  end
+  return api.new({ generation = built, tokens = tokens.new(configured), workers = workers })
+end
+
+
 -- Starts this worker, one of `workers`: serves `addresses` (one a line). Returns the function
 -- that drains.
 function M.start(addresses, workers)
@@ -115,7 +125,7 @@ function M.start(addresses, workers)
     error(table.concat(faults, "\n"), 0)
   end
   host.set_memory_limit(built.config.memory_limit_mb * 1024 * 1024)
-  local handler = api.new({ generation = built, tokens = tokens.new(), workers = tonumber(workers) })
+  local handler = M.handler(built, tonumber(workers))
   local listeners = {}
   for address in addresses:gmatch("[^\n]+") do
     if is_mine(address) then

@@ -2,9 +2,11 @@
 -- with it.
 
 local host = require "tide.host"
+local locate = require "tide.locate"
 local settings = require "tide.settings"
 local sources = require "tide.sources"
 local store = require "tide.store"
+local tokens = require "tide.tokens"
 
 local M = {}
 
@@ -60,11 +62,7 @@ end
 -- Opens the store and brings its tables up to date; the lock is held. How many migrations
 -- were applied.
 function Project:open_store()
-  local url = self.config.store
-  if not url:match("^sqlite:") then
-    return nil, "store: this version knows sqlite:PATH only"
-  end
-  local opened, err, code = store.open(url)
+  local opened, err, code = store.open(self.config.store)
   if not opened then
     return nil, err, code
   end
@@ -82,6 +80,21 @@ function Project:open_locked()
 end
 
 
+-- What config.lua asks for and this version cannot do. Serving without it would be no service.
+local function unsupported(config, where)
+  local faults = {}
+  for _, key in ipairs({ "tls", "redis" }) do
+    if config[key] ~= nil then
+      faults[#faults + 1] = ("%s: %s: this version does not have it; leave it out"):format(where({ key }), key)
+    end
+  end
+  if not config.store:match("^sqlite:") then
+    faults[#faults + 1] = where({ "store" }) .. ": store: this version knows sqlite:PATH only"
+  end
+  return faults
+end
+
+
 -- Reads config.lua and every provider of a project. `getenv` is the process's unless given.
 -- nil and each fault as "FILE:LINE: message" when the configuration is wrong.
 function M.read(config_path, getenv)
@@ -90,11 +103,17 @@ function M.read(config_path, getenv)
   if not read then
     return nil, faults
   end
-  return setmetatable({
-    config_path = config_path,
-    sources = read,
-    config = settings.with_defaults(read.config, config_path),
-  }, Project)
+  local config = settings.with_defaults(read.config, config_path)
+  local where = locate.new(config_path, read.config_text)
+  faults = unsupported(config, where)
+  local _, fault = tokens.configured(config.tokens)
+  if fault then
+    faults[#faults + 1] = ("%s: %s"):format(where({ "tokens" }), fault)
+  end
+  if #faults > 0 then
+    return nil, faults
+  end
+  return setmetatable({ config_path = config_path, sources = read, config = config }, Project)
 end
 
 

@@ -8,7 +8,6 @@ local state = require "tide.state.secrets"
 local store = require "tide.store"
 local task = require "tide.task"
 local time = require "tide.time"
-local api = require "tide.api"
 local boot = require "tide.boot"
 local gauges = require "tide.gauges"
 local generation = require "tide.generation"
@@ -84,7 +83,7 @@ function Service:ensure_token()
   if not count then
     return nil, message
   end
-  if count == 0 then
+  if count == 0 and not next(self.project.config.tokens or {}) then
     local entry, err = tokens.create({ name = "admin", role = "admin" }, { actor = "service" })
     if not entry then
       return nil, tostring(err)
@@ -99,6 +98,11 @@ function Service:ensure_token()
   local token = host.stat(path) and (host.read_file(path, 4096) or ""):match("^(%S+)")
   if token then
     state.put("tidegate", "admin_token", token, "token")
+  end
+  for index, configured in ipairs(self.project.config.tokens or {}) do
+    if configured.token then
+      state.put("tidegate", "configured_token_" .. index, configured.token, "token")
+    end
   end
   self.token_path = token and path
   return true
@@ -148,10 +152,9 @@ end
 -- The command line's way in: the same API, without a token for who owns the process.
 function Service:listen_locally()
   local config = self.project.config
-  local instance = { generation = self.generation, tokens = tokens.new(), workers = config.workers }
   local message
-  self.socket, message = server.listen("unix:" .. self.project:file("socket"), api.new(instance),
-    { max_body_bytes = config.max_request_bytes })
+  self.socket, message = server.listen("unix:" .. self.project:file("socket"),
+    boot.handler(self.generation, config.workers), { max_body_bytes = config.max_request_bytes })
   if not self.socket then
     return nil, message
   end
@@ -195,33 +198,46 @@ function Service:start(options)
 end
 
 
--- An operation to try: the first of the first integration that works without a key.
+-- Something to try: the first operation whose input has an example in its schema, else the list
+-- of what there is. Its path, and the body as JSON.
 function Service:example()
-  local names = {}
+  local found
   for name, integration in pairs(self.generation.integrations) do
-    if integration.provider and next(integration.operations) then
-      names[#names + 1] = name
+    for operation, definition in pairs(integration.operations) do
+      local schema = definition.input and definition.input.definition
+      local example = type(schema) == "table" and schema.examples and schema.examples[1]
+      local path = ("/api/v1/integrations/%s/%s"):format(name, operation)
+      if example and (not found or path < found.path) then
+        found = { path = path, body = json.encode(example, { canonical = true }) }
+      end
     end
   end
-  table.sort(names)
-  if not names[1] then
-    return "/api/v1/integrations"
+  return found or { path = "/api/v1/integrations" }
+end
+
+
+local function curl_line(address, example, token_path)
+  local socket = address:match("^unix:(.*)$")
+  local parts = { "curl -s" }
+  if socket then
+    parts[#parts + 1] = "--unix-socket " .. socket
   end
-  return "/api/v1/integrations/" .. names[1]
+  parts[#parts + 1] = (socket and "http://localhost" or "http://" .. address) .. example.path
+  parts[#parts + 1] = ('-H "Authorization: Bearer $(cat %s)"'):format(token_path)
+  if example.body then
+    parts[#parts + 1] = ("-H 'Content-Type: application/json' -d '%s'"):format(example.body)
+  end
+  return table.concat(parts, " ")
 end
 
 
 -- For whoever started the service by hand.
 function Service:greet()
-  local address = self.addresses[1]
-  local origin = address:match("^unix:") and "http://localhost" or "http://" .. address
-  local socket = address:match("^unix:(.*)$")
   local words = { ("Tidegate %s listens on %s"):format(host.version, table.concat(self.addresses, ", ")) }
   if self.token_path then
     words[#words + 1] = "The administrator's token is in " .. self.token_path
     words[#words + 1] = "Try it:"
-    words[#words + 1] = ("  curl -s %s%s%s -H \"Authorization: Bearer $(cat %s)\""):format(
-      socket and "--unix-socket " .. socket .. " " or "", origin, self:example(), self.token_path)
+    words[#words + 1] = "  " .. curl_line(self.addresses[1], self:example(), self.token_path)
   else
     words[#words + 1] = "Make a token: tidegate token create --name NAME --role caller"
   end

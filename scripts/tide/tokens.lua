@@ -19,6 +19,8 @@ M.INTEGRATIONS_MAX = 1000
 local SECRET_BYTES = 32
 -- Makes a token recognisable to people and to scanners of repositories.
 local PREFIX = "tidegate_"
+-- A token of config.lua that is shorter could be guessed.
+local CONFIGURED_BYTES_MIN = 20
 -- Published whenever the table has changed, so that every worker reads it again.
 local CHANGED = "tokens"
 -- `last_used_at` is for people: it need not be exact.
@@ -247,17 +249,49 @@ end
 -- Finding -----------------------------------------------------------------------------------------
 
 
-local function identity_of(row)
-  local integrations
-  if row.integrations then
-    integrations = set(table.unpack(json.decode(row.integrations)))
-  end
+local function identity_of(row, integrations)
   return {
     id = row.id, name = row.name, role = row.role,
     rights = M.ROLES[row.role] or {},
-    integrations = integrations,
+    integrations = integrations and set(table.unpack(integrations)),
     expires_at = row.expires_at and time.parse(row.expires_at),
   }
+end
+
+
+local function configured_hash(token)
+  if type(token.sha256) == "string" and token.sha256:match("^%x+$") and #token.sha256 == 64 then
+    return token.sha256:lower()
+  end
+  if type(token.token) == "string" and #token.token >= CONFIGURED_BYTES_MIN then
+    return M.hash(token.token)
+  end
+  return nil, ("needs `token` (%d bytes or more, from env) or `sha256` (64 hexadecimal digits)"):format(
+    CONFIGURED_BYTES_MIN)
+end
+
+
+-- The identities of the tokens that config.lua lists ({ name, role, integrations, expires_at,
+-- token or sha256 }), by hash; nil and what is wrong.
+function M.configured(list)
+  local by_hash = {}
+  for index, token in ipairs(list or {}) do
+    local where = ("tokens[%d]"):format(index)
+    if type(token) ~= "table" then
+      return nil, where .. " must be a table"
+    end
+    local hash, fault_of_hash = configured_hash(token)
+    if not hash then
+      return nil, ("%s %s"):format(where, fault_of_hash)
+    end
+    local entry, err = check({ name = token.name, role = token.role, integrations = token.integrations,
+      expires_at = token.expires_at })
+    if not entry then
+      return nil, ("%s: %s"):format(where, err.message)
+    end
+    by_hash[hash] = identity_of(entry, entry.integrations)
+  end
+  return by_hash
 end
 
 
@@ -265,9 +299,9 @@ local Cache = {}
 Cache.__index = Cache
 
 
--- The tokens as this worker knows them.
-function M.new()
-  return setmetatable({ version = nil, by_hash = {} }, Cache)
+-- The tokens as this worker knows them; `configured` are those of config.lua.
+function M.new(configured)
+  return setmetatable({ version = nil, by_hash = {}, configured = configured or {} }, Cache)
 end
 
 
@@ -285,7 +319,7 @@ function Cache:refresh()
   end
   local by_hash = {}
   for _, row in ipairs(rows) do
-    by_hash[row.hash] = identity_of(row)
+    by_hash[row.hash] = identity_of(row, row.integrations and json.decode(row.integrations))
   end
   -- Another task may have read a later state while this one waited.
   if self.version == nil or version > self.version then
@@ -295,6 +329,9 @@ end
 
 
 local function note_use(identity)
+  if not identity.id then
+    return
+  end
   local now = time.monotonic()
   if identity.noted and now - identity.noted < USE_NOTED_SECONDS then
     return
@@ -322,7 +359,8 @@ function Cache:find(authorization)
   if err then
     return nil, err
   end
-  local identity = self.by_hash[M.hash(token)]
+  local hash = M.hash(token)
+  local identity = self.by_hash[hash] or self.configured[hash]
   if not identity then
     return unauthorized("this token is not known")
   end
