@@ -11,19 +11,29 @@
  * else each resume would pay for one. */
 #define MEMORY_GROWTH_DIVISOR 16
 
-void scheduler_unlink_ready(struct scheduler *scheduler, struct task *task) {
-  if (task->ready_previous != NULL) task->ready_previous->ready_next = task->ready_next;
-  if (task->ready_next != NULL) task->ready_next->ready_previous = task->ready_previous;
-  if (scheduler->ready_first == task) scheduler->ready_first = task->ready_next;
-  if (scheduler->ready_last == task) scheduler->ready_last = task->ready_previous;
-  task->ready_previous = task->ready_next = NULL;
-  scheduler->ready_count--;
+void scheduler_link_ready(struct ready_queue *queue, struct task *task) {
+  task->queue = queue;
+  task->ready_previous = queue->last;
+  task->ready_next = NULL;
+  if (queue->last != NULL) queue->last->ready_next = task;
+  if (queue->first == NULL) queue->first = task;
+  queue->last = task;
+  queue->count++;
 }
 
-static struct task *next_ready(struct scheduler *scheduler) {
-  struct task *task = scheduler->ready_first;
-  scheduler_unlink_ready(scheduler, task);
-  return task;
+void scheduler_unlink_ready(struct task *task) {
+  struct ready_queue *queue = task->queue;
+  if (task->ready_previous != NULL) task->ready_previous->ready_next = task->ready_next;
+  if (task->ready_next != NULL) task->ready_next->ready_previous = task->ready_previous;
+  if (queue->first == task) queue->first = task->ready_next;
+  if (queue->last == task) queue->last = task->ready_previous;
+  task->ready_previous = task->ready_next = NULL;
+  task->queue = NULL;
+  queue->count--;
+}
+
+size_t scheduler_ready_count(const struct scheduler *scheduler) {
+  return scheduler->ready.count + scheduler->preempted.count;
 }
 
 static struct task *largest(struct scheduler *scheduler) {
@@ -62,12 +72,21 @@ static void relieve_memory(struct worker *worker) {
   if (is_memory_high(worker)) scheduler->memory_seen = worker->allocator.used;
 }
 
-void scheduler_run_ready(struct worker *worker) {
-  struct scheduler *scheduler = &worker->scheduler;
-  for (size_t left = scheduler->ready_count; left > 0 && scheduler->ready_count > 0; left--) {
-    task_resume(next_ready(scheduler));
+/* Those that are in the queue now, at most `most`. */
+static void run_queue(struct worker *worker, struct ready_queue *queue, size_t most) {
+  for (size_t left = most; left > 0 && queue->first != NULL; left--) {
+    struct task *task = queue->first;
+    scheduler_unlink_ready(task);
+    task_resume(task);
     relieve_memory(worker);
   }
+}
+
+void scheduler_run_ready(struct worker *worker) {
+  struct scheduler *scheduler = &worker->scheduler;
+  for (int round = 0; round < SCHEDULER_ROUNDS_MAX && scheduler->ready.count > 0; round++)
+    run_queue(worker, &scheduler->ready, scheduler->ready.count);
+  run_queue(worker, &scheduler->preempted, 1);
 }
 
 void scheduler_cancel_all(struct worker *worker) {

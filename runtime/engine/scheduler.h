@@ -8,13 +8,20 @@
 #include <stdint.h>
 
 #define SCHEDULER_POOL_MAX 256
+#define SCHEDULER_ROUNDS_MAX 8 /* before sockets and timers get their turn */
 
 struct task;
 struct worker;
 
+/* A task is in at most one. */
+struct ready_queue {
+  struct task *first, *last;
+  size_t count;
+};
+
 struct scheduler {
-  struct task *ready_first, *ready_last;
-  size_t ready_count;
+  struct ready_queue ready;     /* new, or woken */
+  struct ready_queue preempted; /* interrupted by the hook */
   struct task *running;
   struct task *all_first; /* every task that has not ended */
   size_t count;
@@ -26,11 +33,15 @@ struct scheduler {
   uint64_t time_stops, memory_stops;
 };
 
-/* Resumes each task that is ready now, once; those that become ready meanwhile wait for the
- * next turn of the loop. */
+/* One turn: the tasks that are ready, and those that they make ready, for a bounded number of
+ * rounds; then one that was interrupted. So what waits for little does not wait for what
+ * computes: a call passes through several tasks, and costs its neighbours' slice once. */
 void scheduler_run_ready(struct worker *worker);
-/* Takes out of the ready queue; the task is in it. */
-void scheduler_unlink_ready(struct scheduler *scheduler, struct task *task);
+/* Whether a task could run now. */
+size_t scheduler_ready_count(const struct scheduler *scheduler);
+/* Takes a task out of its queue, or puts it at the end of one. */
+void scheduler_unlink_ready(struct task *task);
+void scheduler_link_ready(struct ready_queue *queue, struct task *task);
 /* Refuses new tasks and cancels all. */
 void scheduler_cancel_all(struct worker *worker);
 /* Frees the pool; after lua_close. */

@@ -162,16 +162,14 @@ void task_release(struct task *task) {
 
 /* --- running --- */
 
-void task_make_ready(struct task *task) {
-  struct scheduler *scheduler = &task->worker->scheduler;
+static void make_ready(struct task *task, struct ready_queue *queue) {
   task->state = TASK_READY;
-  task->ready_previous = scheduler->ready_last;
-  task->ready_next = NULL;
-  if (scheduler->ready_last != NULL) scheduler->ready_last->ready_next = task;
-  if (scheduler->ready_first == NULL) scheduler->ready_first = task;
-  scheduler->ready_last = task;
-  scheduler->ready_count++;
+  scheduler_link_ready(queue, task);
   worker_stay_awake(task->worker);
+}
+
+void task_make_ready(struct task *task) {
+  make_ready(task, &task->worker->scheduler.ready);
 }
 
 static void finish(struct task *task, enum task_outcome outcome) {
@@ -215,7 +213,7 @@ void task_cancel(struct task *task) {
     if (task->state == TASK_WAITING) task_make_ready(task);
     return;
   }
-  if (task->state == TASK_READY) scheduler_unlink_ready(&task->worker->scheduler, task);
+  if (task->state == TASK_READY) scheduler_unlink_ready(task);
   task->state = TASK_RUNNING; /* what closing does may not wake or cancel it again */
   close_coroutine(task);
   lua_settop(task->co, 0);
@@ -234,12 +232,14 @@ static void suspended(struct task *task) {
     cancel_suspended(task);
     return;
   }
-  bool again = task->preempted || task->woken;
-  if (!task->preempted) {
-    budget_rest(&task->budget);
-    task->woken = false;
+  if (task->preempted) {
+    task->preempted = false;
+    make_ready(task, &task->worker->scheduler.preempted);
+    return;
   }
-  task->preempted = false;
+  bool again = task->woken;
+  budget_rest(&task->budget);
+  task->woken = false;
   task->state = TASK_WAITING;
   if (again) task_make_ready(task);
 }

@@ -21,6 +21,7 @@ struct task {
   bool reusable; /* the coroutine ended normally */
   struct budget budget;
   struct task *parent, *first_child, *previous_sibling, *next_sibling;
+  struct ready_queue *queue; /* that it is in; NULL: none */
   struct task *ready_previous, *ready_next;
   struct task *all_previous, *all_next;
   wake_fn watcher;

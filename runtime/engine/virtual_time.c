@@ -45,7 +45,7 @@ void worker_advance_cancel(struct worker *worker, const void *argument) {
 
 /* Something may still happen by itself: tasks, other threads, or bytes on their way. */
 static bool is_busy(struct worker *worker) {
-  if (worker->scheduler.ready_count > 0 || worker->external > 0) return true;
+  if (scheduler_ready_count(&worker->scheduler) > 0 || worker->external > 0) return true;
   struct pollfd events = {.fd = uv_backend_fd(&worker->loop), .events = POLLIN};
   /* The advance itself is one live operation; sockets can only belong to others. */
   return poll(&events, 1, worker->live_operations > 1 ? SOCKET_WAIT_MS : 0) > 0;

@@ -90,7 +90,7 @@ struct worker_stats worker_stats(const struct worker *worker) {
   return (struct worker_stats){
       .live_operations = worker->live_operations,
       .tasks = worker->scheduler.count,
-      .ready = worker->scheduler.ready_count,
+      .ready = scheduler_ready_count(&worker->scheduler),
       .memory_bytes = worker->allocator.used,
       .time_stops = worker->scheduler.time_stops,
       .memory_stops = worker->scheduler.memory_stops,
@@ -117,7 +117,7 @@ static void on_check(uv_check_t *check) {
   struct worker *worker = check->data;
   scheduler_run_ready(worker);
   virtual_time_turn(worker);
-  if (worker->scheduler.ready_count == 0 && !worker->virtual_time.moving)
+  if (scheduler_ready_count(&worker->scheduler) == 0 && !worker->virtual_time.moving)
     uv_idle_stop(&worker->idle);
 }
 
