@@ -147,12 +147,15 @@ static void note_port(struct curl_loop *curl_loop, struct loop_socket *entry) {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
-  } address;
+  } address = {.any = {.sa_family = AF_UNSPEC}};
   socklen_t size = sizeof address;
   if (entry->local_port != 0 || entry->is_multiplexed) return;
   if (getsockname(entry->descriptor, &address.any, &size) != 0) return;
   entry->local_port =
       ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+  /* No port: a connect that failed, or a Unix socket. What is not in the table is not taken
+   * out of it (see forget_port). */
+  if (entry->local_port == 0) return;
   struct loop_socket **bucket = &curl_loop->ports[entry->local_port % PORT_BUCKETS];
   entry->port_next = *bucket;
   *bucket = entry;
