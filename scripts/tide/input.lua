@@ -58,11 +58,12 @@ local function read_member(argument, coerce)
     local content, message = read_file(text:sub(2))
     return content and name, content or message
   end
-  if not coerce then
-    return name, text
+  local value = coerce and coerce(name, text)
+  if value == nil then
+    -- What has the wrong form is for the call to refuse, which names the pointer and the rule.
+    value = text
   end
-  local value, message = coerce(name, text)
-  return value ~= nil and name or nil, value == nil and message or value
+  return name, value
 end
 
 
