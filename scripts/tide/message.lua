@@ -54,7 +54,7 @@ function M.clean(text, max_bytes)
   if not utf8.len(text) then
     text = shorten(repair(text), limit)
   end
-  return (text:gsub("[%z\1-\8\11-\31\127]", "?"):gsub("\u{80}-\u{9F}", "?"))
+  return (text:gsub("[%z\1-\8\11-\31\127]", "?"):gsub("\xC2[\x80-\x9F]", "?"))
 end
 
 
