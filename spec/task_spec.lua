@@ -233,7 +233,7 @@ describe("a task among others", function()
     local function link(n)
       return task.detach(function()
         local count <close> = closing(function() closed = closed + 1 end)
-        local next_one <close> = n > 1 and link(n - 1) or nil
+        local ending <close> = n > 1 and link(n - 1) or nil
         task.sleep(1000)
       end)
     end

@@ -1,6 +1,8 @@
 #include "base/buf.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,18 +22,24 @@ void buf_clear(struct buf *buf) {
   buf->length = 0;
 }
 
-int buf_reserve(struct buf *buf, size_t extra) {
-  if (extra > buf->ceiling || buf->length > buf->ceiling - extra) return -1;
-  size_t needed = buf->length + extra;
+static bool fits(const struct buf *buf, size_t extra) {
+  return extra <= buf->ceiling && buf->length <= buf->ceiling - extra;
+}
+
+static int grow(struct buf *buf, size_t needed) {
   if (needed <= buf->capacity) return 0;
   size_t capacity = buf->capacity ? buf->capacity : BUF_FIRST_CAPACITY;
-  while (capacity < needed) capacity *= 2;
-  if (capacity > buf->ceiling) capacity = buf->ceiling;
+  while (capacity < needed) capacity = capacity > SIZE_MAX / 2 ? SIZE_MAX : capacity * 2;
+  if (capacity > buf->ceiling) capacity = needed > buf->ceiling ? needed : buf->ceiling;
   char *data = realloc(buf->data, capacity);
   if (data == NULL) return -1;
   buf->data = data;
   buf->capacity = capacity;
   return 0;
+}
+
+int buf_reserve(struct buf *buf, size_t extra) {
+  return fits(buf, extra) ? grow(buf, buf->length + extra) : -1;
 }
 
 int buf_append(struct buf *buf, const void *bytes, size_t length) {
@@ -51,8 +59,9 @@ int buf_printf(struct buf *buf, const char *format, ...) {
   va_start(arguments, format);
   int length = vsnprintf(NULL, 0, format, arguments);
   va_end(arguments);
-  /* vsnprintf writes a NUL as well, so room for it is needed but not counted. */
-  if (length < 0 || buf_reserve(buf, (size_t)length + 1) != 0) return -1;
+  if (length < 0 || !fits(buf, (size_t)length)) return -1;
+  /* vsnprintf writes a NUL as well: room for it, though it does not count. */
+  if (grow(buf, buf->length + (size_t)length + 1) != 0) return -1;
   va_start(arguments, format);
   vsnprintf(buf->data + buf->length, (size_t)length + 1, format, arguments);
   va_end(arguments);

@@ -1,5 +1,6 @@
 #include "engine/allocator.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +108,11 @@ static void *resize(struct allocator *allocator, void *block, size_t old_size, s
   return moved;
 }
 
+static bool is_over(const struct allocator *allocator, size_t growth) {
+  if (allocator->limit == 0) return false;
+  return allocator->used > allocator->limit || growth > allocator->limit - allocator->used;
+}
+
 void *allocator_reallocate(void *argument, void *block, size_t old_size, size_t new_size) {
   struct allocator *allocator = argument;
   if (block == NULL) old_size = 0; /* Lua passes the kind of object there */
@@ -115,9 +121,7 @@ void *allocator_reallocate(void *argument, void *block, size_t old_size, size_t 
     allocator->used -= old_size;
     return NULL;
   }
-  if (new_size > old_size && allocator->limit != 0 &&
-      allocator->used + (new_size - old_size) > allocator->limit)
-    return NULL;
+  if (new_size > old_size && is_over(allocator, new_size - old_size)) return NULL;
   void *result =
       block == NULL ? allocate(allocator, new_size) : resize(allocator, block, old_size, new_size);
   /* Lua relies on it that shrinking cannot fail; a block may stay larger than it is said. */
