@@ -213,19 +213,20 @@ describe("the service", function()
     local service = make("script_timeout_ms = 600"):serve()
     service:call("work", "quick")
     local spinner = task.spawn(function() return service:call("work", "spin") end)
-    local slowest, calls = 0, 0
+    local seconds = {}
     while spinner:status() ~= "done" do
       local started = time.monotonic()
       assert.equal(200, (service:call("work", "quick")))
-      slowest, calls = math.max(slowest, time.monotonic() - started), calls + 1
+      seconds[#seconds + 1] = time.monotonic() - started
       task.sleep(0.005)
     end
     local _, status, problem = spinner:join()
     assert.equal(500, status)
     assert.equal("script_timeout", problem.code)
-    assert.is_true(calls >= 5, calls)
-    -- The machine may be busy with other things; alone it is under 50 ms.
-    assert.is_true(slowest < 0.2, slowest)
+    assert.is_true(#seconds >= 5, #seconds)
+    -- A few slices each. Single ones may be late on a machine that is busy with other things.
+    table.sort(seconds)
+    assert.is_true(seconds[(#seconds + 1) // 2] < 0.1, seconds[(#seconds + 1) // 2])
   end)
 
 
