@@ -12,9 +12,20 @@ struct request {
   struct http_exchange *exchange; /* NULL: closed */
 };
 
+/* Upvalue 1 of every function here is the metatable: comparing it costs a tenth of
+ * luaL_checkudata, which looks for it by name in the registry, and still says what is wrong. */
+static struct request *check_request(lua_State *L, int index) {
+  if (lua_getmetatable(L, index)) {
+    bool is_request = lua_rawequal(L, -1, lua_upvalueindex(1));
+    lua_pop(L, 1);
+    if (is_request) return lua_touserdata(L, index);
+  }
+  return luaL_checkudata(L, index, REQUEST_NAME);
+}
+
 static struct http_exchange *check_exchange(lua_State *L, int index) {
-  struct request *request = luaL_checkudata(L, index, REQUEST_NAME);
-  luaL_argcheck(L, request->exchange != NULL, index, "the request is closed");
+  struct request *request = check_request(L, index);
+  if (request->exchange == NULL) luaL_argerror(L, index, "the request is closed");
   return request->exchange;
 }
 
@@ -84,14 +95,12 @@ static const struct field {
     {"peer_uid", push_peer_uid}, {"version", push_version}, {"gone", push_gone},
 };
 
-/* Upvalue 1: the methods, and each field's name with its place in `fields`. */
+/* Upvalue 2: the methods, and each field's name with its place in `fields`. */
 static int l_index(lua_State *L) {
   struct http_exchange *exchange = check_exchange(L, 1);
   lua_settop(L, 2);
-  lua_pushvalue(L, 2);
-  lua_rawget(L, lua_upvalueindex(1));
-  if (!lua_isinteger(L, 3)) return 1;
-  return fields[lua_tointeger(L, 3)].push(L, exchange);
+  if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNUMBER) return 1;
+  return fields[lua_tointeger(L, 2)].push(L, exchange);
 }
 
 /* --- methods -------------------------------------------------------------------------- */
@@ -181,7 +190,7 @@ static int l_respond(lua_State *L) {
 }
 
 static int l_tostring(lua_State *L) {
-  struct request *request = luaL_checkudata(L, 1, REQUEST_NAME);
+  struct request *request = check_request(L, 1);
   if (request->exchange == NULL) {
     lua_pushliteral(L, "request (closed)");
     return 1;
@@ -191,17 +200,21 @@ static int l_tostring(lua_State *L) {
 }
 
 static int l_gc(lua_State *L) {
-  struct request *request = luaL_checkudata(L, 1, REQUEST_NAME);
+  struct request *request = check_request(L, 1);
   struct http_exchange *exchange = request->exchange;
   request->exchange = NULL;
   if (exchange != NULL) http_exchange_release(exchange);
   return 0;
 }
 
+/* Its address is the metatable's key in the registry, for the one place that has no upvalue. */
+static const char metatable_key;
+
 void server_request_push(lua_State *L, struct http_exchange *exchange) {
   struct request *request = lua_newuserdatauv(L, sizeof *request, 0);
   request->exchange = NULL;
-  luaL_setmetatable(L, REQUEST_NAME);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable_key);
+  lua_setmetatable(L, -2);
   http_exchange_retain(exchange);
   request->exchange = exchange;
 }
@@ -221,13 +234,19 @@ static const luaL_Reg metamethods[] = {
 
 void server_request_register(lua_State *L) {
   luaL_newmetatable(L, REQUEST_NAME);
-  luaL_setfuncs(L, metamethods, 0);
-  luaL_newlib(L, methods);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &metatable_key);
+  lua_pushvalue(L, -1);
+  luaL_setfuncs(L, metamethods, 1);
+  lua_pushvalue(L, -1); /* of __index */
+  luaL_newlibtable(L, methods);
+  lua_pushvalue(L, -2);
+  luaL_setfuncs(L, methods, 1);
   for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
     lua_pushinteger(L, (lua_Integer)i);
     lua_setfield(L, -2, fields[i].name);
   }
-  lua_pushcclosure(L, l_index, 1);
+  lua_pushcclosure(L, l_index, 2);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
 }
