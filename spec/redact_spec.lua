@@ -134,4 +134,39 @@ describe("redaction", function()
       assert.is_true(os.clock() - started < 0.5, text:sub(1, 20))
     end
   end)
+
+  it("calls clean only what redaction leaves as it is", function()
+    local json = require "tide.json"
+    local seed = os.time()
+    math.randomseed(seed)
+    local words = {
+      "name", "inside", "api", "key", "_", "-", ".", "pass", "word", "to", "ken", "pin", "auth", "or",
+      "Bearer ", "Basic ", "=", "://", "@", "/", "secret", "\\", "\"", "\u{d55c}", " ", "1", "K", "ID", "session",
+    }
+    local function text()
+      local parts = {}
+      for index = 1, math.random(0, 5) do parts[index] = words[math.random(#words)] end
+      return table.concat(parts)
+    end
+    local function value(depth)
+      local kind = math.random(depth > 3 and 2 or 4)
+      if kind == 1 then return text() end
+      if kind == 2 then return math.random(1000) end
+      local result = kind == 3 and json.array() or {}
+      for index = 1, math.random(0, 4) do
+        result[kind == 3 and index or text()] = value(depth + 1)
+      end
+      return result
+    end
+    local clean = 0
+    for _ = 1, 5000 do
+      local one = value(1)
+      local encoded = assert(json.encode(one))
+      if redact.is_clean_json(encoded) then
+        clean = clean + 1
+        assert.same(one, redact.value(one), "seed " .. seed .. ": " .. encoded)
+      end
+    end
+    assert.is_true(clean > 100, "seed " .. seed .. ": only " .. clean)
+  end)
 end)

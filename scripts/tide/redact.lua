@@ -3,6 +3,7 @@
 
 local json = require "tide.json"
 local message = require "tide.message"
+local re = require "tide.re"
 local secrets = require "tide.state.secrets"
 
 local M = {}
@@ -163,6 +164,44 @@ function M.text(text)
   end
   -- Values first: what a shape would cut in two could not be recognised any more.
   return mask_shapes(secrets.redact(text))
+end
+
+
+-- A word as it may be written: `normalised` drops whatever stands between the letters.
+local function spaced(word)
+  return (word:gsub("%w", "%0[^a-z0-9\"]*"))
+end
+
+
+-- What must be in a JSON text for the walk through it to find anything: a sensitive name, or
+-- what `mask_shapes` looks at, or an escape that could hide either.
+local function suspicion()
+  local parts, names = {}, {}
+  for _, part in ipairs(SENSITIVE_PARTS) do
+    parts[#parts + 1] = spaced(part)
+  end
+  for name in pairs(SENSITIVE_NAMES) do
+    names[#names + 1] = spaced(name)
+  end
+  table.sort(names)
+  return re.compile("[=\\\\]|bearer\\s|basic\\s|://[^\\s/?#@\"']*@|" .. table.concat(parts, "|")
+    .. '|"[^a-z0-9"]*(?:' .. table.concat(names, "|") .. ')"\\s*:', "i")
+end
+
+
+local SUSPICIOUS = assert(suspicion())
+
+
+--- Whether a JSON text may be shown as it is: nothing in it would be redacted. A false says
+--- only that it must be looked through (`redact.value`).
+---@param encoded string valid JSON
+---@param fields? string[] further sensitive names
+---@return boolean
+function M.is_clean_json(encoded, fields)
+  if fields and #fields > 0 then
+    return false
+  end
+  return SUSPICIOUS:test(encoded) == false and secrets.redact(encoded) == encoded
 end
 
 

@@ -12,6 +12,7 @@ local M = {}
 
 -- Larger bodies are not taken apart for the log; what is cut is still redacted by value.
 local PARSED_BYTES_MAX = 262144
+local ENCODE_OPTIONS = { max_bytes = PARSED_BYTES_MAX }
 -- Widths of columns.
 local CALLER_BYTES_MAX = 100
 local METHOD_BYTES_MAX = 10
@@ -138,9 +139,21 @@ local function text_json(body, limit)
 end
 
 
+-- Nearly every body holds nothing to redact, and finding that out is cheaper than the walk.
 local function value_json(value, fields, limit)
-  local encoded = json.encode(redact.value(value, fields))
+  local encoded = json.encode(value, ENCODE_OPTIONS)
+  if encoded == nil or not redact.is_clean_json(encoded, fields) then
+    encoded = json.encode(redact.value(value, fields))
+  end
   return encoded and fit(encoded, limit)
+end
+
+
+local function json_text_json(body, value, fields, limit)
+  if redact.is_clean_json(body, fields) then
+    return fit(body, limit)
+  end
+  return value_json(value, fields, limit)
 end
 
 
@@ -151,18 +164,18 @@ local function body_json(body, content_type, fields, limit)
     return nil
   end
   content_type = content_type or ""
-  if #body <= PARSED_BYTES_MAX then
-    local value
-    if content_type:find("x-www-form-urlencoded", 1, true) then
-      value = http.decode_query(body)
-    else
-      value = json.decode(body)
-    end
-    if value ~= nil then
-      return value_json(value, fields, limit)
-    end
+  if #body > PARSED_BYTES_MAX then
+    return text_json(body, limit)
   end
-  return text_json(body, limit)
+  if content_type:find("x-www-form-urlencoded", 1, true) then
+    local form = http.decode_query(body)
+    return form ~= nil and value_json(form, fields, limit) or text_json(body, limit)
+  end
+  local value = json.decode(body)
+  if value == nil then
+    return text_json(body, limit)
+  end
+  return json_text_json(body, value, fields, limit)
 end
 
 
