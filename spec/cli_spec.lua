@@ -67,8 +67,8 @@ describe("the command line", function()
     assert_usage({ "cal" }, "did you mean call%?")
     local code, out = project:run { "help" }
     assert.equal(0, code)
-    for _, name in ipairs { "api", "call", "check", "logs", "migrate", "run", "serve", "status", "test", "token",
-      "version" } do
+    for _, name in ipairs { "api", "call", "check", "docs", "logs", "migrate", "run", "serve", "status", "test",
+      "token", "version" } do
       assert.matches("\n  " .. name .. " ", out)
     end
     code, out = project:run { "serve", "--help" }
@@ -216,6 +216,21 @@ describe("the command line", function()
   it("brings the tables up to date, once", function()
     assert.is_true(answer_of({ "migrate" }).applied > 0)
     assert.equal(0, answer_of({ "migrate" }).applied)
+  end)
+
+
+  it("describes the configuration and each integration", function()
+    local code, out = project:run { "docs" }
+    assert.equal(0, code)
+    assert.matches("tidegate docs nice_dnb +Company information", out)
+    code, out = project:run { "docs", "configuration" }
+    assert.equal(0, code)
+    assert.matches("`drain_seconds`", out)
+    code, out = project:run { "docs", "nice_dnb" }
+    assert.equal(0, code)
+    assert.matches("## search_company\n", out)
+    assert.matches('"business_number": {', out)
+    assert_fails({ "docs", "nothing" }, "no integration nothing")
   end)
 
 
