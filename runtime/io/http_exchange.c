@@ -1,4 +1,3 @@
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -84,29 +83,46 @@ static const char *phrase(int status) {
   }
 }
 
-static bool is_token(struct http_text text) {
-  for (size_t i = 0; i < text.length; i++) {
-    unsigned char byte = (unsigned char)text.data[i];
-    if (!isalnum(byte) && (byte == '\0' || strchr("!#$%&'*+-.^_`|~", byte) == NULL)) return false;
-  }
-  return text.length > 0;
-}
+/* What may stand in a name and in a value. Tables, as every byte of every answer is looked up. */
+static const bool token_bytes[256] = {
+    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['!'] = true,  ['#'] = true,
+    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
+    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true,  ['_'] = true,
+    ['`'] = true,         ['|'] = true,         ['~'] = true,
+};
 
-static bool is_value(struct http_text text) {
-  for (size_t i = 0; i < text.length; i++) {
-    unsigned char byte = (unsigned char)text.data[i];
-    if ((byte < ' ' && byte != '\t') || byte == 0x7f) return false;
-  }
+static const bool value_bytes[256] = {
+    ['\t'] = true,
+    [' ' ... '~'] = true,
+    [0x80 ... 0xff] = true,
+};
+
+static bool consists_of(struct http_text text, const bool bytes[256]) {
+  for (size_t i = 0; i < text.length; i++)
+    if (!bytes[(unsigned char)text.data[i]]) return false;
   return true;
 }
 
+static bool is_token(struct http_text text) {
+  return text.length > 0 && consists_of(text, token_bytes);
+}
+
+static bool is_value(struct http_text text) {
+  return consists_of(text, value_bytes);
+}
+
+#define NAME(text) \
+  { text, sizeof(text) - 1 }
+
 /* Whoever sets one of these could make two messages of one. */
 static bool is_reserved(struct http_text name) {
-  static const char *const names[] = {"content-length",   "connection", "date",
-                                      "keep-alive",       "trailer",    "upgrade",
-                                      "transfer-encoding"};
+  static const struct http_text names[] = {
+      NAME("content-length"),    NAME("connection"), NAME("date"),
+      NAME("keep-alive"),        NAME("trailer"),    NAME("upgrade"),
+      NAME("transfer-encoding"),
+  };
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-    if (name.length == strlen(names[i]) && strncasecmp(name.data, names[i], name.length) == 0)
+    if (name.length == names[i].length && strncasecmp(name.data, names[i].data, name.length) == 0)
       return true;
   return false;
 }

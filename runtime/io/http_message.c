@@ -63,22 +63,53 @@ int http_message_add_field(struct http_message *message) {
 
 static int append(struct http_message *message, struct http_span *span, const char *bytes,
                   size_t length) {
-  if (span->length == 0) span->at = (uint32_t)message->head.length;
-  if (buf_append(&message->head, bytes, length) != 0)
-    return message->head.length + length > message->head.ceiling
-               ? HTTP_STATUS_REQUEST_HEADER_FIELDS_TOO_LARGE
-               : HTTP_STATUS_SERVICE_UNAVAILABLE;
+  struct buf *head = &message->head;
+  if (span->length == 0) span->at = (uint32_t)head->length;
   span->length += (uint32_t)length;
-  return 0;
+  /* Twice a header, so the usual case is spared the calls. */
+  if (length > 0 && length <= head->capacity - head->length) {
+    memcpy(head->data + head->length, bytes, length);
+    head->length += length;
+    return 0;
+  }
+  if (buf_append(head, bytes, length) == 0) return 0;
+  span->length -= (uint32_t)length;
+  return head->length + length > head->ceiling ? HTTP_STATUS_REQUEST_HEADER_FIELDS_TOO_LARGE
+                                               : HTTP_STATUS_SERVICE_UNAVAILABLE;
+}
+
+/* Sets bit 5 of the bytes from 'A' to 'Z', eight at a time: bit 7 of a sum says whether a byte
+ * is at least 'A', or above 'Z'. */
+static uint64_t lower_word(uint64_t word) {
+  const uint64_t each = UINT64_C(0x0101010101010101);
+  uint64_t low = word & (0x7f * each);
+  uint64_t from_a = low + (0x80 - 'A') * each;
+  uint64_t above_z = low + (0x7f - 'Z') * each;
+  return word | ((from_a & ~above_z & ~word & (0x80 * each)) >> 2);
+}
+
+static void lower_at(char *at) {
+  uint64_t word;
+  memcpy(&word, at, sizeof word);
+  word = lower_word(word);
+  memcpy(at, &word, sizeof word);
+}
+
+static void lower(char *text, size_t length) {
+  if (length >= sizeof(uint64_t)) {
+    for (size_t at = 0; at < length - sizeof(uint64_t); at += sizeof(uint64_t)) lower_at(text + at);
+    lower_at(text + length - sizeof(uint64_t));
+    return;
+  }
+  for (size_t at = 0; at < length; at++)
+    if (text[at] >= 'A' && text[at] <= 'Z') text[at] = (char)(text[at] | 0x20);
 }
 
 int http_message_append_name(struct http_message *message, const char *bytes, size_t length) {
   size_t start = message->head.length;
   int status = append(message, &message->fields[message->field_count - 1].name, bytes, length);
-  if (status != 0) return status;
-  for (char *byte = message->head.data + start; byte < message->head.data + start + length; byte++)
-    if (*byte >= 'A' && *byte <= 'Z') *byte = (char)(*byte | 0x20);
-  return 0;
+  if (status == 0) lower(message->head.data + start, length);
+  return status;
 }
 
 int http_message_append_value(struct http_message *message, const char *bytes, size_t length) {
@@ -121,12 +152,25 @@ static void trim_values(struct http_message *message) {
   }
 }
 
+/* What RFC 3986 lets stand in the name of a host: unreserved, or the rest of it. */
+enum host_byte { NOT_IN_HOST, UNRESERVED, OTHER_IN_HOST };
+
+static const uint8_t host_bytes[256] = {
+    ['a' ... 'z'] = UNRESERVED, ['A' ... 'Z'] = UNRESERVED, ['0' ... '9'] = UNRESERVED,
+    ['-'] = UNRESERVED,         ['.'] = UNRESERVED,         ['_'] = UNRESERVED,
+    ['~'] = UNRESERVED,         ['!'] = OTHER_IN_HOST,      ['$'] = OTHER_IN_HOST,
+    ['&'] = OTHER_IN_HOST,      ['\''] = OTHER_IN_HOST,     ['('] = OTHER_IN_HOST,
+    [')'] = OTHER_IN_HOST,      ['*'] = OTHER_IN_HOST,      ['+'] = OTHER_IN_HOST,
+    [','] = OTHER_IN_HOST,      [';'] = OTHER_IN_HOST,      ['='] = OTHER_IN_HOST,
+    ['%'] = OTHER_IN_HOST,
+};
+
 static bool is_unreserved(unsigned char byte) {
-  return isalnum(byte) || byte == '-' || byte == '.' || byte == '_' || byte == '~';
+  return host_bytes[byte] == UNRESERVED;
 }
 
 static bool is_host_byte(unsigned char byte) {
-  return is_unreserved(byte) || (byte != '\0' && strchr("!$&'()*+,;=%", byte) != NULL);
+  return host_bytes[byte] != NOT_IN_HOST;
 }
 
 static bool is_host(struct http_text host) {
