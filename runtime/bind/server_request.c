@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "bind/server_text.h"
 #include "io/http_exchange.h"
 
 #define REQUEST_NAME "tide.server.request"
@@ -129,17 +130,20 @@ static int l_header(lua_State *L) {
   return 1;
 }
 
+/* Upvalues 2 and 3: the known strings and their list. */
 static int l_headers(lua_State *L) {
   struct http_exchange *exchange = check_exchange(L, 1);
+  struct server_texts *texts = lua_touserdata(L, lua_upvalueindex(2));
+  int list = lua_upvalueindex(3);
   const struct http_message *message = http_exchange_message(exchange);
   lua_settop(L, 1);
   lua_createtable(L, message->field_count, 0); /* 2 */
   for (size_t i = 0; i < message->field_count; i++) {
     struct http_header header = http_message_header(message, i);
     lua_createtable(L, 2, 0);
-    push_text(L, header.name);
+    server_texts_push(L, texts, list, header.name);
     lua_rawseti(L, -2, 1);
-    push_text(L, header.value);
+    server_texts_push(L, texts, list, header.value);
     lua_rawseti(L, -2, 2);
     lua_rawseti(L, 2, (lua_Integer)i + 1);
   }
@@ -241,7 +245,8 @@ void server_request_register(lua_State *L) {
   lua_pushvalue(L, -1); /* of __index */
   luaL_newlibtable(L, methods);
   lua_pushvalue(L, -2);
-  luaL_setfuncs(L, methods, 1);
+  server_texts_push_new(L);
+  luaL_setfuncs(L, methods, 3);
   for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
     lua_pushinteger(L, (lua_Integer)i);
     lua_setfield(L, -2, fields[i].name);
