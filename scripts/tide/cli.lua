@@ -8,6 +8,7 @@ local host = require "tide.host"
 local log = require "tide.engine.log"
 local command_line = require "tide.command_line"
 local suggest = require "tide.suggest"
+local task = require "tide.engine.task"
 
 local M = {}
 
@@ -58,6 +59,16 @@ local function asks_for_help(arguments)
 end
 
 
+-- What a command raises is a fault of this program: it is said with its place.
+local function run_safely(command, options)
+  local ok, code, message, traceback = task.guard(command.run, options)
+  if ok then
+    return code, message
+  end
+  return 1, ("internal error: %s\n%s"):format(tostring(code), traceback or "")
+end
+
+
 local ALIASES = { ["--help"] = "help", ["-h"] = "help", ["--version"] = "version", ["-V"] = "version" }
 
 
@@ -71,7 +82,7 @@ local function run(command, arguments)
     if not parsed then
       return WRONG_USAGE, fault
     end
-    arguments = parsed
+    return run_safely(command, parsed)
   end
   return command.run(arguments)
 end

@@ -36,7 +36,7 @@ local function read_mock(text)
 end
 
 
--- Quoted (RFC 9530's draft) or bare.
+-- Quoted, as the IETF draft has it, or bare.
 local function read_key(text)
   local key = text:match('^"(.*)"$') or text
   if key == "" or #key > KEY_BYTES_MAX or key:find("[^\x20-\x7e]") then
