@@ -167,8 +167,8 @@ describe("a task among others", function()
 
 
   it("keeps an unpark that comes while it is preempted", function()
-    local flag, sleeper = false, nil
-    sleeper = task.spawn(function()
+    local flag = false
+    local sleeper = task.spawn(function()
       while not flag do
         burn(4000000) -- preempted here, between the look and the park
         task.park()
@@ -232,7 +232,7 @@ describe("a task among others", function()
     local LENGTH <const> = 20000
     local function link(n)
       return task.detach(function()
-        local count <close> = closing(function() closed = closed + 1 end)
+        local guard <close> = closing(function() closed = closed + 1 end)
         local ending <close> = n > 1 and link(n - 1) or nil
         task.sleep(1000)
       end)
