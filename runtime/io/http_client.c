@@ -142,10 +142,30 @@ static const char *waiting_for(const struct http_operation *operation) {
   return operation->response.bytes == 0 ? "waiting for the answer" : "receiving the answer";
 }
 
+static void on_deadline(struct timer *timer);
+
+/* The deadline of the connection comes first. That of the whole is looked at when the first is
+ * over (see has_time_left): few calls last so long, and all would pay for moving the timer. */
+static int arm(struct http_operation *operation) {
+  uint64_t connect = operation->connect_timeout_ms;
+  uint64_t first = connect < operation->timeout_ms ? connect : operation->timeout_ms;
+  return timer_start(operation->client->timers, &operation->timer, first * ns_per_ms, on_deadline);
+}
+
+static bool has_time_left(struct http_operation *operation) {
+  struct timer_heap *timers = operation->client->timers;
+  if (operation->phase < HTTP_SENT) return false;
+  uint64_t elapsed = timers->now(timers->context) - operation->started_ns;
+  uint64_t limit = operation->timeout_ms * ns_per_ms;
+  if (elapsed >= limit) return false;
+  return timer_start(timers, &operation->timer, limit - elapsed, on_deadline) == 0;
+}
+
 static void on_deadline(struct timer *timer) {
   struct http_operation *operation =
       (struct http_operation *)((char *)timer - offsetof(struct http_operation, timer));
   struct err err;
+  if (has_time_left(operation)) return;
   bool is_connect =
       operation->phase < HTTP_SENT && operation->connect_timeout_ms < operation->timeout_ms;
   uint64_t limit = is_connect ? operation->connect_timeout_ms : operation->timeout_ms;
@@ -159,23 +179,8 @@ static void on_deadline(struct timer *timer) {
 
 /* --- the start ---------------------------------------------------------------------------- */
 
-static int arm(struct http_operation *operation, uint64_t after_ms) {
-  struct timer_heap *timers = operation->client->timers;
-  uint64_t elapsed = timers->now(timers->context) - operation->started_ns;
-  uint64_t after = after_ms * ns_per_ms;
-  return timer_start(timers, &operation->timer, after > elapsed ? after - elapsed : 0, on_deadline);
-}
-
-void http_operation_connected(struct http_operation *operation) {
-  operation->phase = HTTP_SENT;
-  if (operation->connect_timeout_ms >= operation->timeout_ms) return;
-  /* Cannot fail: the timer is in the heap, so there is room for it. */
-  (void)arm(operation, operation->timeout_ms);
-}
-
 static int begin_transfer(struct http_operation *operation,
                           const struct resolver_addresses *addresses, struct err *err) {
-  operation->timings.dns = (double)(clock_real_monotonic_ns() - operation->began_ns) / 1e6;
   if (http_transfer_set_addresses(operation, addresses, err) != 0) return -1;
   return add(operation, err);
 }
@@ -185,6 +190,7 @@ static void on_resolved(struct resolver_query *query, const struct resolver_addr
   struct http_operation *operation =
       (struct http_operation *)((char *)query - offsetof(struct http_operation, query));
   struct err err;
+  operation->timings.dns = (double)(clock_real_monotonic_ns() - operation->began_ns) / 1e6;
   if (resolver_err != NULL)
     http_operation_fail(operation, resolver_err);
   else if (begin_transfer(operation, addresses, &err) != 0)
@@ -239,9 +245,7 @@ static int launch(struct http_operation *operation, const struct http_request *r
   describe(operation, request, url);
   if (open_unix_path(operation, request, err) != 0) return -1;
   if (http_lines_build(&operation->lines, request, url, err) != 0) return -1;
-  uint64_t first = request->connect_timeout_ms < request->timeout_ms ? request->connect_timeout_ms
-                                                                     : request->timeout_ms;
-  if (http_transfer_configure(operation, request) != 0 || arm(operation, first) != 0)
+  if (http_transfer_configure(operation, request) != 0 || arm(operation) != 0)
     return err_set(err, "out_of_memory", "the request does not fit into memory");
   return request->unix_socket != NULL ? add(operation, err) : resolve(operation, err);
 }

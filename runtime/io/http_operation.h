@@ -91,7 +91,5 @@ bool http_transfer_is_to_restart(struct http_operation *operation, CURLcode code
 void http_transfer_conclude(struct http_operation *operation, CURLcode code);
 /* Notes the error, unless one was noted before; -1. */
 int http_operation_fail(struct http_operation *operation, const struct err *err);
-/* Moves the deadline from that of the connection to that of the whole. */
-void http_operation_connected(struct http_operation *operation);
 
 #endif

@@ -76,7 +76,7 @@ static int on_connected(void *argument, char *remote_address, char *local_addres
     return CURL_PREREQFUNC_ABORT;
   }
   operation->sent = true;
-  http_operation_connected(operation);
+  operation->phase = HTTP_SENT;
   return CURL_PREREQFUNC_OK;
 }
 

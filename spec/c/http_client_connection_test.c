@@ -46,6 +46,16 @@ static void a_deadline_is_not_early(void **state) {
   http_call_finish(&call);
 }
 
+static void the_whole_has_its_deadline_after_that_of_the_connection(void **state) {
+  struct http_client_fixture *fixture = *state;
+  struct http_call call;
+  http_call_prepare_get(fixture, &call, "/silent");
+  call.request.connect_timeout_ms = 50;
+  assert_times_out(fixture, &call, 150);
+  assert_true(http_operation_sent(call.operation));
+  http_call_finish(&call);
+}
+
 static void a_slow_call_delays_no_other(void **state) {
   struct http_client_fixture *fixture = *state;
   struct http_call slow;
@@ -240,6 +250,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       PLAIN(a_deadline_holds_whatever_the_upstream_does),
       PLAIN(a_deadline_is_not_early),
+      PLAIN(the_whole_has_its_deadline_after_that_of_the_connection),
       PLAIN(a_slow_call_delays_no_other),
       PLAIN(an_operation_can_be_freed_at_any_time),
       PLAIN(freeing_closes_the_connection_of_what_is_under_way),
