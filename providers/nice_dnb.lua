@@ -421,6 +421,7 @@ return {
       input = {
         type = "object", required = { "business_number" },
         properties = { business_number = NUMBER },
+        examples = { { business_number = "124-81-00998" } },
       },
       output = COMPANY,
       prepare = prepare_company,
