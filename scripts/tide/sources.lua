@@ -43,8 +43,9 @@ local function read_folder(folder, files)
 end
 
 
--- A folder that the configuration does not name may be missing.
-local function read_folders(folders, files, named, where)
+-- The usual folder may be missing: a project may do with the bundled providers. One of another
+-- name that is not there is a mistake.
+local function read_folders(folders, files, usual, where)
   for _, folder in ipairs(folders) do
     local kind = host.stat(folder)
     if kind == "directory" then
@@ -52,7 +53,7 @@ local function read_folders(folders, files, named, where)
       if not ok then
         return nil, err
       end
-    elseif named or kind then
+    elseif kind or folder ~= usual then
       return nil, ("%s: providers: there is no folder %s"):format(where({ "providers" }), folder)
     end
   end
@@ -92,15 +93,15 @@ function M.read(config_path, getenv)
   if checked ~= true then
     return nil, checked
   end
+  local base = folder_of(config_path)
+  local beside = base and base .. "/" or ""
   local folders = settings.with_defaults(config, config_path).providers
   local files, fault = read_folders(type(folders) == "table" and folders or { folders }, {},
-    config.providers ~= nil, where)
+    beside .. "providers", where)
   if not files then
     return nil, { fault }
   end
-  local base = folder_of(config_path)
-  local scripts, scripts_fault = read_folders({ (base and base .. "/" or "") .. "scripts" }, {},
-    false, where)
+  local scripts, scripts_fault = read_folders({ beside .. "scripts" }, {}, beside .. "scripts", where)
   if not scripts then
     return nil, { scripts_fault }
   end
