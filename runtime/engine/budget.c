@@ -5,18 +5,10 @@
 #include <time.h>
 
 #include "engine/task_state.h"
+#include "engine/thread_sanitizer.h"
 #include "engine/worker_state.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define BUDGET_COUNTS 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define BUDGET_COUNTS 1
-#endif
-#endif
-#ifndef BUDGET_COUNTS
-#define BUDGET_COUNTS 0
-#endif
+#define BUDGET_COUNTS THREAD_SANITIZER
 
 /* Where Lua cannot yield (a comparator, a gsub callback) the hook looks again after so many
  * instructions. Under TSan, where signals do not arrive in time, it is always set. */

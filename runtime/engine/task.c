@@ -5,9 +5,21 @@
 #include <string.h>
 
 #include "engine/task_state.h"
+#include "engine/thread_sanitizer.h"
 #include "engine/worker_state.h"
 
 #define CLOSING_DEPTH_MAX 16
+
+#if THREAD_SANITIZER
+#include <setjmp.h>
+
+/* Lua as packaged leaves by the checked longjmp. The sanitizer sees longjmp alone, and would take
+ * the functions that were left for running ones until its own stack overflows. */
+void __longjmp_chk(struct __jmp_buf_tag environment[1], int value) __attribute__((noreturn));
+void __longjmp_chk(struct __jmp_buf_tag environment[1], int value) {
+  longjmp(environment, value);
+}
+#endif
 
 /* --- the coroutine's base function --- */
 
