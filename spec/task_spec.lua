@@ -229,7 +229,7 @@ describe("a task among others", function()
 
   it("cancels a chain of thousands that hang on each other's close variables", function()
     local closed = 0
-    local LENGTH <const> = 20000
+    local LENGTH <const> = 15000
     local function link(n)
       return task.detach(function()
         local guard <close> = closing(function() closed = closed + 1 end)
