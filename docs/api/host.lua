@@ -91,6 +91,11 @@ function host.published(name) end
 ---@return { cpu_seconds: number, resident_bytes: integer, pid: integer }
 function host.process() end
 
+--- A worker that does not return to its loop for so long (stuck in C, where no budget reaches)
+--- ends the process, for its supervisor to start anew; the last log line names the script.
+---@param seconds number 0: never, as at first
+function host.set_stuck_seconds(seconds) end
+
 --- Freezes this worker's clock (specs). Timers fire only by `advance_clock`.
 function host.freeze_clock() end
 --- Back to the real clock.

@@ -223,6 +223,13 @@ static int l_set_memory_limit(lua_State *L) {
   return 0;
 }
 
+static int l_set_stuck_seconds(lua_State *L) {
+  lua_Number seconds = luaL_checknumber(L, 1);
+  luaL_argcheck(L, seconds >= 0 && seconds <= 86400, 1, "0 to 86400 seconds");
+  app_set_stuck_seconds(worker_app(worker_of(L)), seconds);
+  return 0;
+}
+
 /* --- the virtual clock --- */
 
 static int l_freeze_clock(lua_State *L) {
@@ -271,6 +278,7 @@ static const luaL_Reg functions[] = {
     {"wait_signal", l_wait_signal},
     {"process", l_process},
     {"set_memory_limit", l_set_memory_limit},
+    {"set_stuck_seconds", l_set_stuck_seconds},
     {"freeze_clock", l_freeze_clock},
     {"thaw_clock", l_thaw_clock},
     {"advance_clock", l_advance_clock},

@@ -145,6 +145,9 @@ int app_run(struct app *app, lua_CFunction body) {
   return returned ? app->exit_code : 1;
 }
 
+void app_set_stuck_seconds(struct app *app, double seconds) {
+  watchdog_set_stuck_seconds(app->watchdog, seconds);
+}
 void app_set_exit_code(struct app *app, int code) {
   app->exit_code = code;
 }

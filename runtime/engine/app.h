@@ -33,6 +33,9 @@ int app_run(struct app *app, lua_CFunction body);
 /* Stops workers that still run (cancelling their tasks) and closes the main one. */
 void app_free(struct app *app);
 
+/* A worker that does not return to its loop for so long ends the process (watchdog.h). 0: never;
+ * so it is at first. Any thread. */
+void app_set_stuck_seconds(struct app *app, double seconds);
 void app_set_exit_code(struct app *app, int code);
 void *app_shared(const struct app *app);
 int app_argument_count(const struct app *app);

@@ -1,8 +1,12 @@
 #include "engine/budget.h"
 
 #include <lauxlib.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "engine/task_state.h"
 #include "engine/thread_sanitizer.h"
@@ -135,6 +139,22 @@ void budget_hook(lua_State *L, lua_Debug *activation) {
   budget->used_ns += slice > 0 ? slice : 1;
   task->preempted = true;
   lua_yield(L, 0);
+}
+
+void budget_stuck(lua_State *running, double seconds) {
+  char line[BUDGET_LABEL_MAX + 256];
+  const struct worker *worker = worker_of(running);
+  const struct task *task = worker->scheduler.running;
+  const char *label = task != NULL ? task->budget.label : "";
+  int length =
+      snprintf(line, sizeof line,
+               "{\"level\":\"error\",\"message\":\"worker %d has not returned to its loop for "
+               "%.1f s; the process ends\",\"script\":\"%s\"}\n",
+               worker->index, seconds, strcspn(label, "\"\\") == strlen(label) ? label : "");
+  struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+  if (poll(&output, 1, 0) == 1 && write(STDOUT_FILENO, line, (size_t)length) != length)
+    fputs("tidegate: a worker is stuck; the process ends\n", stderr);
+  abort();
 }
 
 void budget_check(lua_State *L) {

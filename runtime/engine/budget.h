@@ -51,6 +51,9 @@ void budget_limit(struct task *task, uint64_t milliseconds, const char *label);
 enum budget_stop budget_stop_reason(const struct task *task);
 /* The hook that the watchdog's signal sets. */
 void budget_hook(lua_State *L, lua_Debug *activation);
+/* Says on standard output, as a log line, whose code keeps a worker from its loop, and ends the
+ * process for its supervisor. On the watchdog's thread; the worker of `running` stands still. */
+void budget_stuck(lua_State *running, double seconds);
 /* Raises the stop again if the running task is stopped; the end of every protected call
  * that a script can make. */
 void budget_check(lua_State *L);

@@ -5,14 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 #define WATCHDOG_SIGNAL (SIGRTMIN + 3)
 #define IDLE_TICKS_BEFORE_SLEEP 20
+#define LOOK_NS_MAX (4 * WATCHDOG_TICK_NS) /* more: the process was stopped meanwhile */
 
 struct watchdog {
   pthread_t thread;
   pthread_mutex_t mutex;
   pthread_cond_t wake;
   _Atomic bool asleep;
+  _Atomic uint64_t stuck_ns; /* 0: never */
+  uint64_t looked_ns;        /* when it last looked, and how long before that */
+  uint64_t since_look_ns;
   bool stop;
   struct watchdog_cell *cells[WATCHDOG_WORKERS_MAX];
 };
@@ -38,23 +44,40 @@ static uint64_t cpu_time_ns(clockid_t cpu_clock) {
   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+static void look_whether_stuck(struct watchdog_cell *cell, lua_State *running) {
+  uint64_t limit = atomic_load_explicit(&cell->watchdog->stuck_ns, memory_order_relaxed);
+  cell->seen_ns += cell->watchdog->since_look_ns;
+  if (limit != 0 && cell->seen_ns >= limit) cell->on_stuck(running, (double)cell->seen_ns / 1e9);
+}
+
 static bool look_at(struct watchdog_cell *cell) {
   uint32_t slice = atomic_load_explicit(&cell->slice, memory_order_acquire);
-  if (atomic_load_explicit(&cell->running, memory_order_acquire) == NULL) return false;
+  lua_State *running = atomic_load_explicit(&cell->running, memory_order_acquire);
+  if (running == NULL) return false;
   uint64_t cpu = cpu_time_ns(cell->cpu_clock);
   if (slice != cell->seen_slice) {
     cell->seen_slice = slice;
+    cell->seen_ns = 0;
     atomic_store_explicit(&cell->first_cpu_ns, cpu, memory_order_release);
     return true;
   }
+  look_whether_stuck(cell, running);
   uint64_t first = atomic_load_explicit(&cell->first_cpu_ns, memory_order_relaxed);
   if (cpu - first < WATCHDOG_SLICE_NS) return true;
   pthread_sigqueue(cell->thread, WATCHDOG_SIGNAL, (union sigval){.sival_int = (int)slice});
   return true;
 }
 
+static void note_look(struct watchdog *watchdog) {
+  uint64_t now = clock_real_monotonic_ns();
+  uint64_t since = now - watchdog->looked_ns;
+  watchdog->since_look_ns = since < LOOK_NS_MAX ? since : LOOK_NS_MAX;
+  watchdog->looked_ns = now;
+}
+
 static bool look_at_all(struct watchdog *watchdog) {
   bool any = false;
+  note_look(watchdog);
   for (size_t i = 0; i < WATCHDOG_WORKERS_MAX; i++)
     if (watchdog->cells[i] != NULL && look_at(watchdog->cells[i])) any = true;
   return any;
@@ -140,8 +163,14 @@ void watchdog_free(struct watchdog *watchdog) {
   free(watchdog);
 }
 
-int watchdog_register(struct watchdog *watchdog, struct watchdog_cell *cell, lua_Hook hook) {
-  *cell = (struct watchdog_cell){.hook = hook, .thread = pthread_self(), .watchdog = watchdog};
+void watchdog_set_stuck_seconds(struct watchdog *watchdog, double seconds) {
+  atomic_store(&watchdog->stuck_ns, (uint64_t)(seconds * 1e9));
+}
+
+int watchdog_register(struct watchdog *watchdog, struct watchdog_cell *cell, lua_Hook hook,
+                      void (*on_stuck)(lua_State *running, double seconds)) {
+  *cell = (struct watchdog_cell){
+      .hook = hook, .on_stuck = on_stuck, .thread = pthread_self(), .watchdog = watchdog};
   if (pthread_getcpuclockid(cell->thread, &cell->cpu_clock) != 0) return -1;
   cell_of_thread = cell;
   int status = -1;

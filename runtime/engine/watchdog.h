@@ -30,8 +30,10 @@ struct watchdog_cell {
   _Atomic uint64_t first_cpu_ns; /* CPU clock when the present slice was first seen */
   pthread_t thread;
   clockid_t cpu_clock;
-  lua_Hook hook;       /* set by the signal's handler */
-  uint32_t seen_slice; /* the watchdog's own */
+  lua_Hook hook; /* set by the signal's handler */
+  void (*on_stuck)(lua_State *running, double seconds);
+  uint32_t seen_slice; /* the watchdog's own, as the next */
+  uint64_t seen_ns;    /* for how long it has seen that slice */
   struct watchdog *watchdog;
 };
 
@@ -40,8 +42,13 @@ struct watchdog *watchdog_new(void);
 /* All workers have left. */
 void watchdog_free(struct watchdog *watchdog);
 
+/* A worker that stays in one slice for so long (of real time, in which the watchdog ran as well)
+ * is stuck: its `on_stuck` is called, on the watchdog's thread. 0: never. Any thread. */
+void watchdog_set_stuck_seconds(struct watchdog *watchdog, double seconds);
+
 /* Registers the calling thread; -1 when WATCHDOG_WORKERS_MAX are there. */
-int watchdog_register(struct watchdog *watchdog, struct watchdog_cell *cell, lua_Hook hook);
+int watchdog_register(struct watchdog *watchdog, struct watchdog_cell *cell, lua_Hook hook,
+                      void (*on_stuck)(lua_State *running, double seconds));
 void watchdog_unregister(struct watchdog_cell *cell);
 
 /* The thread of the cell is about to run, and has run, Lua on `L`. */

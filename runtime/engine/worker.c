@@ -227,7 +227,7 @@ int worker_open(struct worker *worker, struct app *app, int index, struct watchd
   worker->app = app;
   worker->index = index;
   if (open_loop(worker, err) != 0) return -1;
-  if (watchdog_register(watchdog, &worker->watchdog, budget_hook) != 0)
+  if (watchdog_register(watchdog, &worker->watchdog, budget_hook, budget_stuck) != 0)
     err_set(err, "internal", "more than %d workers", WATCHDOG_WORKERS_MAX);
   else if (open_state(worker, open_libraries, err) == 0)
     return 0;

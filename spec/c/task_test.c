@@ -5,12 +5,15 @@
 #include <lua.h>
 #include <lualib.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -128,9 +131,18 @@ static int l_stop(lua_State *L) {
   return stop_done(L, LUA_OK, 0);
 }
 
+/* Holds the worker in C, as a library that hangs would. */
+static int l_hang(lua_State *L) {
+  app_set_stuck_seconds(worker_app(worker_of(L)), luaL_checknumber(L, 1));
+  const struct timespec pause = {.tv_nsec = 1000000};
+  for (int i = 0; i < 300; i++) nanosleep(&pause, NULL);
+  return 0;
+}
+
 static const luaL_Reg functions[] = {
-    {"arm", l_arm},   {"disarm", l_disarm},           {"start", l_start},
-    {"stop", l_stop}, {"count_closed", count_closed}, {NULL, NULL},
+    {"hang", l_hang},   {"arm", l_arm},   {"disarm", l_disarm},
+    {"start", l_start}, {"stop", l_stop}, {"count_closed", count_closed},
+    {NULL, NULL},
 };
 
 static int open_libraries(lua_State *L) {
@@ -346,6 +358,46 @@ static void handles_may_outlive_their_tasks_and_the_tasks_the_handles(void **sta
   assert_int_equal(play(&scene), 0);
 }
 
+/* --- stuck --- */
+
+/* Plays in a process of its own; returns how that ended, and what it wrote. */
+static int play_apart(struct scene *scene, char *output, size_t size) {
+  int ends[2], status = 0;
+  assert_int_equal(pipe(ends), 0);
+  pid_t child = fork();
+  assert_int_not_equal(child, -1);
+  if (child == 0) {
+    dup2(ends[1], STDOUT_FILENO);
+    signal(SIGABRT, SIG_DFL);
+    _exit(play(scene));
+  }
+  close(ends[1]);
+  size_t length = 0;
+  ssize_t count;
+  while ((count = read(ends[0], output + length, size - 1 - length)) > 0) length += (size_t)count;
+  output[length] = '\0';
+  close(ends[0]);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  return status;
+}
+
+static void a_stuck_worker_ends_the_process_and_names_the_script(void **state) {
+  (void)state;
+  char output[1024];
+  struct scene scene = {.main = "task.budget(1000, 'acme.hangs') hang(0.05)"};
+  int status = play_apart(&scene, output, sizeof output);
+  assert_true(WIFSIGNALED(status));
+  assert_int_equal(WTERMSIG(status), SIGABRT);
+  assert_non_null(strstr(output, "acme.hangs"));
+}
+
+static void a_slow_worker_is_not_stuck(void **state) {
+  (void)state;
+  char output[1024];
+  struct scene scene = {.main = "hang(0) hang(60)"};
+  assert_int_equal(play_apart(&scene, output, sizeof output), 0);
+}
+
 /* --- without memory --- */
 
 /* Everything that allocates, once: spawn, join, timeout, sleep, cancel, guard, errors. */
@@ -413,6 +465,8 @@ int main(void) {
       cmocka_unit_test(close_variables_cannot_keep_the_process_alive),
       cmocka_unit_test(finalizers_that_start_tasks_are_refused_at_the_end),
       cmocka_unit_test(handles_may_outlive_their_tasks_and_the_tasks_the_handles),
+      cmocka_unit_test(a_stuck_worker_ends_the_process_and_names_the_script),
+      cmocka_unit_test(a_slow_worker_is_not_stuck),
       cmocka_unit_test(any_one_allocation_may_fail),
       cmocka_unit_test(all_allocations_may_fail_from_any_one_on),
   };
