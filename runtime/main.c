@@ -1,12 +1,27 @@
 /* Arguments, the process-wide state, the app: the only place that ends the process. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "bind/host.h"
 #include "bind/modules.h"
 #include "bind/process.h"
 #include "engine/app.h"
 
+/* A descriptor 0, 1 or 2 that was closed by the caller would be given to the next file that is
+   opened: the log would then be written into the database. */
+static bool open_standard_streams(void) {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
+    if (fcntl(stream, F_GETFD) >= 0 || errno != EBADF) continue;
+    if (open("/dev/null", O_RDWR) != stream) return false;
+  }
+  return true;
+}
+
 int main(int argument_count, char **arguments) {
+  if (!open_standard_streams()) return 1;
   struct shared *shared = process_open();
   if (shared == NULL) return 1;
   struct app_options options = {
