@@ -10,9 +10,15 @@ return {
         properties = {
           text = { type = "string" }, count = { type = "integer" }, ratio = { type = "number" },
           flag = { type = "boolean" }, list = { type = "array" },
+          bytes = { type = "string", contentEncoding = "base64" },
         },
       },
-      run = function(ctx, input) return input end,
+      run = function(ctx, input)
+        if input.bytes then
+          return { length = #input.bytes }
+        end
+        return input
+      end,
       mock = function(ctx, input) return { mocked = true } end,
     },
   },
@@ -96,6 +102,24 @@ describe("the command line", function()
   end)
 
 
+  it("says so and exits 1 when a result cannot be written", function()
+    for _, arguments in ipairs { { "check" }, { "call", "echo", "say", "text=a" } } do
+      local pipe = assert(io.popen(("( %s ) 2>&1 >/dev/full"):format(project:command(arguments))))
+      local said = pipe:read("a")
+      local _, _, code = pipe:close()
+      assert.equal(1, code)
+      assert.matches("^tidegate: the result could not be written to standard output", said)
+      assert.not_matches("traceback", said)
+    end
+  end)
+
+
+  it("does without standard streams", function()
+    local _, _, code = os.execute(("( %s ) <&- >&- 2>&-"):format(project:command { "check" }))
+    assert.equal(0, code)
+  end)
+
+
   describe("call without a service", function()
     it("prints company data for a number that is right", function()
       local answer = answer_of { "call", "nice_dnb", "search_company", "business_number=1248100998" }
@@ -136,6 +160,11 @@ describe("the command line", function()
       project:write("note.txt", "from a file\n")
       project:write("input.json", '{"text":"whole","count":1}')
       assert.equal("from a file\n", answer_of({ "call", "echo", "say", "text=@note.txt" }).data.text)
+      project:write("blob.bin", "\0\xff\r\n")
+      assert.equal(4, answer_of({ "call", "echo", "say", "bytes=@blob.bin" }).data.length)
+      assert_usage({ "call", "echo", "say", "text=@blob.bin" }, "text: blob.bin is not UTF%-8 text")
+      project:write("count.txt", "12\n")
+      assert.equal(12, answer_of({ "call", "echo", "say", "count=@count.txt" }).data.count)
       assert.same({ text = "whole", count = 2 },
         answer_of({ "call", "echo", "say", "--input", "@input.json", "count=2" }).data)
       assert.same({ text = "a" }, answer_of({ "call", "echo", "say", "--input", '{"text":"a"}' }).data)
@@ -262,6 +291,18 @@ describe("the command line", function()
       project:write("providers/worse.lua", "return {\n  +\n}")
       local err = assert_fails({ "check" }, "providers/bad%.lua:3: ")
       assert.matches("providers/worse%.lua:2: ", err)
+    end)
+
+
+    it("waits for no pipe, and says when a file is nested too deeply", function()
+      local deep = "return " .. ("{"):rep(300) .. ("}"):rep(300)
+      project:write("providers/deep.lua", deep)
+      assert_fails({ "check" }, "providers/deep%.lua: it is nested too deeply")
+      os.remove(project.folder .. "/providers/deep.lua")
+      assert(os.execute(("mkfifo '%s/providers/pipe.lua'"):format(project.folder)))
+      assert_fails({ "check" }, "providers/pipe%.lua: could not be read: it is neither a file nor a folder")
+      project:write("config.lua", deep)
+      assert_fails({ "check" }, "config%.lua: it is nested too deeply")
     end)
 
 

@@ -36,7 +36,7 @@ function host.list(path) end
 function host.make_directory(path, mode) end
 ---@return string|nil
 function host.getenv(name) end
----@return "file"|"directory"|nil kind, string? absolute path
+---@return "file"|"directory"|"other"|nil kind, string? absolute path
 function host.stat(path) end
 --- Everything on standard input, bounded.
 ---@return string|nil, string? message

@@ -197,7 +197,9 @@ static int l_stat(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   if (stat(path, &status) != 0) return 0;
   if (realpath(path, absolute) == NULL) return 0;
-  lua_pushstring(L, S_ISDIR(status.st_mode) ? "directory" : "file");
+  lua_pushstring(L, S_ISDIR(status.st_mode)   ? "directory"
+                    : S_ISREG(status.st_mode) ? "file"
+                                              : "other");
   lua_pushstring(L, absolute);
   return 2;
 }

@@ -7,6 +7,7 @@
 local host = require "tide.host"
 local log = require "tide.engine.log"
 local command_line = require "tide.command_line"
+local output = require "tide.output"
 local suggest = require "tide.suggest"
 local task = require "tide.engine.task"
 
@@ -64,6 +65,9 @@ local function run_safely(command, options)
   local ok, code, message, traceback = task.guard(command.run, options)
   if ok then
     return code, message
+  end
+  if code == output.LOST then
+    return 1, code
   end
   return 1, ("internal error: %s\n%s"):format(tostring(code), traceback or "")
 end

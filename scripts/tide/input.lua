@@ -40,6 +40,23 @@ local function read_whole(text)
 end
 
 
+-- The value of key=@FILE: text by the schema, bytes where the schema asks for base64.
+local function read_attached(name, path, coerce)
+  local content, message = read_file(path)
+  if not content then
+    return nil, message
+  end
+  local value = coerce and coerce(name, content, true)
+  if value == nil then
+    value = content
+  end
+  if type(value) == "string" and not utf8.len(value) then
+    return nil, ("%s: %s is not UTF-8 text"):format(name, path)
+  end
+  return name, value
+end
+
+
 -- One argument: its name and its value.
 local function read_member(argument, coerce)
   local name, text = argument:match("^([%w_.-]+):=(.*)$")
@@ -55,8 +72,7 @@ local function read_member(argument, coerce)
     return nil, argument .. " is neither key=value, key:=JSON nor key=@FILE"
   end
   if text:sub(1, 1) == "@" then
-    local content, message = read_file(text:sub(2))
-    return content and name, content or message
+    return read_attached(name, text:sub(2), coerce)
   end
   local value = coerce and coerce(name, text)
   if value == nil then
@@ -68,8 +84,8 @@ end
 
 
 -- The input that arguments (key=value, key:=JSON, key=@FILE) and `whole` (of --input) make;
--- nil and what is wrong. `coerce(name, text)` gives key=value its type; text stays text
--- without it.
+-- nil and what is wrong. `coerce(name, text, is_file)` gives key=value and key=@FILE their type;
+-- text stays text without it.
 function M.read(arguments, whole, coerce)
   local values = {}
   if whole then

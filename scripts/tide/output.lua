@@ -7,10 +7,21 @@ local client = require "tide.client"
 local M = {}
 
 
+-- What is raised when a result gets lost on its way out.
+M.LOST = "the result could not be written to standard output: is its disk full, or its reader gone?"
+
+
+local function write(text)
+  if not host.write("stdout", text) then
+    error(M.LOST, 0)
+  end
+end
+
+
 -- Prints a result: one line of JSON, or indented at a terminal unless `options.json`.
 function M.print(value, options)
   local pretty = host.is_terminal("stdout") and not options.json
-  host.write("stdout", assert(json.encode(value, { pretty = pretty })) .. "\n")
+  write(assert(json.encode(value, { pretty = pretty })) .. "\n")
 end
 
 
@@ -23,7 +34,7 @@ function M.answer(options, status, value)
     return 1, client.explain(value)
   end
   if type(value) == "string" then
-    host.write("stdout", value)
+    write(value)
   else
     M.print(value, options)
   end

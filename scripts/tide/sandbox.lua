@@ -170,7 +170,8 @@ function Loader:compile(text, path)
   end
   local chunk, err = load(text, "@" .. path, "t", env)
   if not chunk then
-    error(err, 0)
+    -- The compiler's own stack ran out: the message handler has made a table of that.
+    error(type(err) == "string" and err or path .. ": it is nested too deeply", 0)
   end
   return chunk
 end

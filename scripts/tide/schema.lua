@@ -393,6 +393,15 @@ function Schema:coerce(name, text)
 end
 
 
+--- Whether the member `name` is bytes that travel as base64 (contentEncoding).
+---@param name string
+---@return boolean
+function Schema:is_base64(name)
+  local property = find_property(self.definition, name, 1)
+  return type(property) == "table" and property.contentEncoding == "base64"
+end
+
+
 --- The same as a function.
 function M.coerce(compiled, name, text)
   return compiled:coerce(name, text)

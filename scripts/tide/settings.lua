@@ -113,7 +113,9 @@ function M.load(path, text, getenv)
     { __index = missing_global, __metatable = false })
   local chunk, err = load(text, "@" .. path, "t", environment)
   if not chunk then
-    return nil, message.clean(locate.restore(err, path))
+    -- The compiler's own stack ran out: a message handler around us has made a table of that.
+    local words = type(err) == "string" and locate.restore(err, path) or path .. ": it is nested too deeply"
+    return nil, message.clean(words)
   end
   local ok, config, kind = task.guard(chunk)
   if not ok then

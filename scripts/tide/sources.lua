@@ -19,6 +19,15 @@ local function folder_of(path)
 end
 
 
+-- A file; never a pipe, whose other end may not come.
+local function read_source(path, max_bytes)
+  if host.stat(path) == "other" then
+    return nil, "it is neither a file nor a folder"
+  end
+  return host.read_file(path, max_bytes)
+end
+
+
 -- The Lua files of a folder as { name, path, text }, added to `files`.
 local function read_folder(folder, files)
   local names, err = host.list(folder)
@@ -29,7 +38,7 @@ local function read_folder(folder, files)
     local name = file:match("^([^.].*)%.lua$")
     if name then
       local path = folder .. "/" .. file
-      local text, fault = host.read_file(path, M.MAX_FILE_BYTES)
+      local text, fault = read_source(path, M.MAX_FILE_BYTES)
       if not text then
         return nil, ("%s: could not be read: %s"):format(path, fault)
       end
@@ -79,7 +88,7 @@ end
 ---@return table|nil sources, string[]? errors each "FILE:LINE: message"
 function M.read(config_path, getenv)
   getenv = getenv or host.getenv
-  local text, err = host.read_file(config_path, settings.MAX_CONFIG_BYTES)
+  local text, err = read_source(config_path, settings.MAX_CONFIG_BYTES)
   if not text then
     return nil, { ("%s: could not be read: %s"):format(config_path, err) }
   end

@@ -1,5 +1,6 @@
 -- `tidegate call`: one call, by the running service, or by this process where none runs.
 
+local crypto = require "tide.crypto"
 local store = require "tide.store"
 local boot = require "tide.boot"
 local call = require "tide.call"
@@ -33,7 +34,7 @@ local function build(opened)
 end
 
 
--- How key=value becomes a value: by the operation's schema, where there is one.
+-- How key=value and key=@FILE become a value: by the operation's schema, where there is one.
 local function coercion(generation, name, operation)
   local integration = generation.integrations[name]
   local definition = integration and integration.operations[operation]
@@ -41,7 +42,10 @@ local function coercion(generation, name, operation)
   if not schema or type(schema.definition) ~= "table" then
     return nil
   end
-  return function(key, text)
+  return function(key, text, is_file)
+    if is_file and schema:is_base64(key) then
+      return crypto.base64(text)
+    end
     return schema:coerce(key, text)
   end
 end
