@@ -62,10 +62,13 @@ end
 
 local function failure(request, message, code, sent)
   local mapped = TRANSPORT[code] or "network_error"
+  if code == "host_refused" and request.redirected then
+    -- The upstream named that host, not the script; it will name it again.
+    return errors.new("upstream_error", string.format("%s was redirected: %s", request.name, message),
+      { retryable = false })
+  end
   local hint = ""
-  if code == "host_refused" then
-    hint = " (declare it in `hosts`)"
-  elseif code == "address_refused" then
+  if code == "address_refused" then
     hint = " (allow_private_networks lets it through)"
   end
   return errors.new(mapped, string.format("%s: %s%s", request.name, message, hint), { sent = sent ~= false })
