@@ -143,6 +143,7 @@ describe("a token", function()
       assert.equal(401, status)
       assert.equal("unauthorized", problem.code)
       assert.equal("Bearer", headers["www-authenticate"])
+      assert.not_matches("redacted", problem.detail)
       assert.is_true(time.monotonic() - started >= 0.09)
     end
     local status = service:request("GET", "/api/v1/logs", { token = false, headers = { Authorization = "Basic YTpi" } })

@@ -60,7 +60,10 @@ end
 
 local function not_loaded(integration)
   local cause = integration.error
-  local where = cause and cause.file and string.format("%s:%d: ", cause.file, cause.line or 0) or ""
+  local where = ""
+  if cause and cause.file then
+    where = cause.file .. (cause.line and ":" .. cause.line or "") .. ": "
+  end
   return errors.new("not_loaded", string.format("%s did not load: %s%s", integration.name, where,
     cause and cause.message or "unknown cause"), {
     integration = integration.name,

@@ -353,7 +353,7 @@ function Cache:find(authorization)
   end
   local scheme, token = authorization:match("^(%a+) +(%S+)$")
   if not scheme or scheme:lower() ~= "bearer" then
-    return unauthorized("the header Authorization must be the word Bearer and a token")
+    return unauthorized("the header Authorization must be a token after the word Bearer")
   end
   local err = self:refresh()
   if err then
