@@ -361,7 +361,9 @@ void http_client_free(struct http_client *client) {
   if (client == NULL) return;
   while (client->live != NULL) {
     struct http_operation *operation = client->live;
-    unlink_live(client, operation);
+    client->live = operation->next;
+    if (client->live != NULL) client->live->previous = NULL;
+    operation->next = NULL;
     abandon(operation);
   }
   while (client->pool != NULL) {

@@ -174,7 +174,7 @@ int http_response_take_line(struct http_response *response, const char *line, si
     response->is_complete = response->status >= 200;
     return 0;
   }
-  bool starts_head = response->status == 0 || response->status < 200;
+  bool starts_head = response->status < 200; /* none yet, or an interim answer */
   if (starts_head && length >= 5 && strncasecmp(line, "HTTP/", 5) == 0)
     return take_status(response, line, length, err);
   return take_header(response, line, length, err);

@@ -52,12 +52,16 @@ struct resolver_lookup *name_cache_add(struct name_cache *cache, const char *nam
   return lookup;
 }
 
-void name_cache_remove(struct name_cache *cache, struct resolver_lookup *lookup) {
+static void unchain(struct name_cache *cache, struct resolver_lookup *lookup) {
   struct resolver_lookup **link = bucket_of(cache, lookup->name);
   while (*link != lookup) link = &(*link)->chain;
   *link = lookup->chain;
-  unlink_from(lookup->state == LOOKUP_ASKED ? &cache->asked : &cache->known, lookup);
   lookup->is_listed = false;
+}
+
+void name_cache_remove(struct name_cache *cache, struct resolver_lookup *lookup) {
+  unchain(cache, lookup);
+  unlink_from(lookup->state == LOOKUP_ASKED ? &cache->asked : &cache->known, lookup);
 }
 
 void name_cache_settle(struct name_cache *cache, struct resolver_lookup *lookup) {
@@ -71,9 +75,12 @@ void name_cache_settle(struct name_cache *cache, struct resolver_lookup *lookup)
 }
 
 void name_cache_clear(struct name_cache *cache) {
-  while (cache->known.first != NULL) {
-    struct resolver_lookup *lookup = cache->known.first;
-    name_cache_remove(cache, lookup);
+  struct resolver_lookup *lookup = cache->known.first;
+  while (lookup != NULL) {
+    struct resolver_lookup *next = lookup->next;
+    unchain(cache, lookup);
     free(lookup);
+    lookup = next;
   }
+  cache->known = (struct name_list){0};
 }

@@ -27,8 +27,8 @@ static const struct err late_error = {
     .message = "the store did not answer in time; a write may have happened or not",
 };
 
-static void client_unref(struct store_client *client) {
-  if (atomic_fetch_sub(&client->references, 1) != 1) return;
+static void client_release(struct store_client *client, size_t count) {
+  if (atomic_fetch_sub(&client->references, count) != count) return;
   pthread_mutex_destroy(&client->lock);
   free(client);
 }
@@ -45,7 +45,7 @@ static void on_finish(struct store_request *request) {
   pthread_mutex_unlock(&client->lock);
   if (!closed) return;
   store_request_free(request);
-  client_unref(client);
+  client_release(client, 1);
 }
 
 static void unlink_pending(struct store_client *client, struct store_request *request) {
@@ -72,7 +72,6 @@ static void deliver(struct store_client *client, struct store_request *request) 
     store_request_free(request);
   else if (!request->timed_out)
     request->wake(request->argument);
-  client_unref(client);
 }
 
 static void on_async(uv_async_t *async) {
@@ -81,7 +80,10 @@ static void on_async(uv_async_t *async) {
   struct store_queue finished = client->finished;
   client->finished = (struct store_queue){0};
   pthread_mutex_unlock(&client->lock);
-  while (finished.count > 0) deliver(client, store_queue_pop(&finished));
+  size_t count = 0;
+  for (; finished.count > 0; count++) deliver(client, store_queue_pop(&finished));
+  /* Each request held a reference; all go at once, as the last may take the client along. */
+  if (count > 0) client_release(client, count);
 }
 
 static void on_timer(uv_timer_t *timer) {
@@ -97,7 +99,7 @@ static void on_timer(uv_timer_t *timer) {
 
 static void on_handle_close(uv_handle_t *handle) {
   struct store_client *client = handle->data;
-  if (--client->open_handles == 0) client_unref(client);
+  if (--client->open_handles == 0) client_release(client, 1);
 }
 
 struct store_client *store_client_new(struct store *store, uv_loop_t *loop, struct err *err) {
@@ -151,7 +153,7 @@ struct store_request *store_client_start(struct store_client *client, const stru
     return request;
   }
   unlink_pending(client, request);
-  client_unref(client);
+  client_release(client, 1);
   store_request_free(request);
   return NULL;
 }
