@@ -29,6 +29,7 @@ struct bound {
   struct service *service;
   struct http_listener *listener; /* NULL: closed */
   int handler;                    /* in the registry; LUA_NOREF once closed */
+  bool is_draining;               /* cancelled tasks are the doing of the end of the service */
   unsigned references;
   char address[ADDRESS_TEXT_MAX];
 };
@@ -66,9 +67,13 @@ static int serve(lua_State *L) {
 static void on_task_end(void *argument) {
   struct http_exchange *exchange = argument;
   const struct bound *bound = http_exchange_context(exchange);
-  if (!http_exchange_is_answered(exchange) && !http_exchange_is_gone(exchange))
-    server_problem_answer(exchange, 500, "the handler of this request failed", &bound->service->ids,
-                          wall_ms(bound->service));
+  if (!http_exchange_is_answered(exchange) && !http_exchange_is_gone(exchange)) {
+    if (bound->is_draining || bound->listener == NULL)
+      server_problem_stopped(exchange, &bound->service->ids, wall_ms(bound->service));
+    else
+      server_problem_answer(exchange, 500, "the handler of this request failed",
+                            &bound->service->ids, wall_ms(bound->service));
+  }
   http_exchange_release(exchange);
 }
 
@@ -189,6 +194,7 @@ static struct bound *check_bound(lua_State *L) {
 
 static int l_drain(lua_State *L) {
   struct bound *bound = check_bound(L);
+  bound->is_draining = true;
   if (bound->listener != NULL) http_listener_drain(bound->listener);
   return 0;
 }

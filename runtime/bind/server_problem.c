@@ -43,9 +43,8 @@ static void escape(char out[2 * DETAIL_MAX + 1], const char *detail) {
   out[length] = '\0';
 }
 
-void server_problem_fill(struct http_refusal *problem, int status, const char *detail,
-                         struct uuid_source *ids, int64_t wall_ms) {
-  struct kind kind = kind_of(status);
+static void fill(struct http_refusal *problem, int status, struct kind kind, const char *detail,
+                 struct uuid_source *ids, int64_t wall_ms) {
   char escaped[2 * DETAIL_MAX + 1];
   char trace[UUID_TRACE_LENGTH + 1];
   if (uuid_trace_id(ids, wall_ms, trace) != 0) memcpy(trace, NO_TRACE_ID, sizeof trace);
@@ -63,13 +62,18 @@ void server_problem_fill(struct http_refusal *problem, int status, const char *d
   problem->body_length = (size_t)length;
   add_header(problem, "Content-Type", "application/problem+json");
   add_header(problem, "X-Trace-Id", kept);
-  if (kind.retryable) add_header(problem, "Retry-After", "1");
+  if (status == 503) add_header(problem, "Retry-After", "1");
 }
 
-void server_problem_answer(struct http_exchange *exchange, int status, const char *detail,
-                           struct uuid_source *ids, int64_t wall_ms) {
+void server_problem_fill(struct http_refusal *problem, int status, const char *detail,
+                         struct uuid_source *ids, int64_t wall_ms) {
+  fill(problem, status, kind_of(status), detail, ids, wall_ms);
+}
+
+static void answer(struct http_exchange *exchange, int status, struct kind kind, const char *detail,
+                   struct uuid_source *ids, int64_t wall_ms) {
   struct http_refusal problem = {0};
-  server_problem_fill(&problem, status, detail, ids, wall_ms);
+  fill(&problem, status, kind, detail, ids, wall_ms);
   struct http_response response = {.status = status,
                                    .headers = problem.headers,
                                    .header_count = problem.header_count,
@@ -78,4 +82,16 @@ void server_problem_answer(struct http_exchange *exchange, int status, const cha
   /* It fails only when the client has left or memory has run out: then there is nobody to
    * tell, and the release of the exchange closes the connection. */
   http_exchange_respond(exchange, &response, NULL);
+}
+
+void server_problem_answer(struct http_exchange *exchange, int status, const char *detail,
+                           struct uuid_source *ids, int64_t wall_ms) {
+  answer(exchange, status, kind_of(status), detail, ids, wall_ms);
+}
+
+void server_problem_stopped(struct http_exchange *exchange, struct uuid_source *ids,
+                            int64_t wall_ms) {
+  /* What the request was about may have happened: only its sender knows if it may be repeated. */
+  const struct kind kind = {"unavailable", "Unavailable", false};
+  answer(exchange, 503, kind, "the service stopped before this request was answered", ids, wall_ms);
 }

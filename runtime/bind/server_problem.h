@@ -18,4 +18,8 @@ void server_problem_fill(struct http_refusal *problem, int status, const char *d
 void server_problem_answer(struct http_exchange *exchange, int status, const char *detail,
                            struct uuid_source *ids, int64_t wall_ms);
 
+/* Answers a request whose task was cancelled because the service ends. */
+void server_problem_stopped(struct http_exchange *exchange, struct uuid_source *ids,
+                            int64_t wall_ms);
+
 #endif
