@@ -2,6 +2,8 @@
 
 local counters = require "tide.state.counters"
 local host = require "tide.host"
+local log = require "tide.log"
+local store = require "tide.store"
 local task = require "tide.task"
 
 local M = {}
@@ -13,12 +15,28 @@ counters.describe("build_info", "Constant 1; the version is a label.")
 counters.describe("provider_info", "Constant 1 for each loaded provider; its version is a label.")
 
 
--- Measures this worker's own states every few seconds, until cancelled.
+-- Says in the log that rows were lost since the last look: how many is `known`, then and now.
+local function watch_store(known)
+  local stats = store.stats()
+  local lost = stats.dropped + stats.failed
+  if lost > known then
+    log.error("rows of the call log were lost", { rows = lost - known,
+      error = stats.last_error or "the store did not keep up" })
+  end
+  return lost
+end
+
+
+-- Measures this worker's own states every few seconds, until cancelled; the main one, the store's.
 function M.start()
   local memory = counters.gauge("lua_memory_bytes", ('worker="%d"'):format(host.worker))
   return task.detach(function()
+    local lost = 0
     while true do
       memory:set(collectgarbage("count") * 1024)
+      if host.worker == 0 then
+        lost = watch_store(lost)
+      end
       task.sleep(INTERVAL_SECONDS)
     end
   end)

@@ -24,7 +24,8 @@ local function reasons_of(generation, statuses)
   end
   local stats = store.stats()
   if stats.dropped > 0 then
-    reasons[#reasons + 1] = ("%d rows of the call log were dropped: the store did not keep up"):format(stats.dropped)
+    reasons[#reasons + 1] = ("%d rows of the call log were dropped: %s"):format(stats.dropped,
+      stats.last_error or "the store did not keep up")
   end
   if stats.failed > 0 then
     reasons[#reasons + 1] = ("%d rows could not be stored: %s"):format(stats.failed, stats.last_error or "unknown")
