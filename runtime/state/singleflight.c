@@ -127,8 +127,8 @@ bool flight_is_shared(struct flight_member *member) {
   return shared;
 }
 
+/* The leader's alone until the flight has ended, so that no lock is held while it copies. */
 static void keep_result(struct flight *flight, const struct flight_result *result) {
-  flight->ended = true;
   flight->ok = result->ok;
   flight->bytes = malloc(result->length + 1);
   if (flight->bytes == NULL) {
@@ -147,8 +147,9 @@ static void keep_result(struct flight *flight, const struct flight_result *resul
 void flight_finish(struct flight_member *leader, const struct flight_result *result) {
   struct singleflight *singleflight = leader->singleflight;
   struct flight *flight = leader->flight;
-  pthread_mutex_lock(&singleflight->mutex);
   keep_result(flight, result);
+  pthread_mutex_lock(&singleflight->mutex);
+  flight->ended = true;
   detach(singleflight, flight);
   leader->role = FLIGHT_ENDED;
   for (struct flight_member *member = flight->first; member != NULL; member = member->next) {
