@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bind/host.h"
@@ -20,8 +21,17 @@ static bool open_standard_streams(void) {
   return true;
 }
 
+/* A dump would hold every secret. Under a limit of one byte the kernel neither writes a file nor
+   starts a program that takes dumps; a limit of 0 does not stop the latter. */
+static bool forbid_core_dumps(void) {
+  const struct rlimit one_byte = {.rlim_cur = 1, .rlim_max = 1};
+  const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+  /* A caller whose own ceiling is 0 cannot be gone past. */
+  return setrlimit(RLIMIT_CORE, &one_byte) == 0 || setrlimit(RLIMIT_CORE, &none) == 0;
+}
+
 int main(int argument_count, char **arguments) {
-  if (!open_standard_streams()) return 1;
+  if (!open_standard_streams() || !forbid_core_dumps()) return 1;
   struct shared *shared = process_open();
   if (shared == NULL) return 1;
   struct app_options options = {

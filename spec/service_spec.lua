@@ -1,3 +1,4 @@
+local host = require "tide.host"
 local http = require "tide.http"
 local json = require "tide.json"
 local server = require "tide.server"
@@ -14,6 +15,8 @@ return {
       run = function(ctx, input) ctx.sleep(input.seconds) return { slept = input.seconds } end,
     },
     spin = { run = function() while true do pcall(function() while true do end end) end end },
+    -- Hours inside of one C function, where no hook reaches.
+    stick = { run = function() return { at = string.find(("a"):rep(60), ("a?"):rep(60) .. ("a"):rep(60)) } end },
   },
 }
 ]]
@@ -107,6 +110,27 @@ describe("the service", function()
     local again = project:serve()
     assert.equal(200, (again:request("GET", "/api/v1/logs", { token = service.token })))
     assert.equal(0, again:stop())
+  end)
+
+
+  it("ends when a worker does not come back from C, and says which script it is in", function()
+    local service = make("worker_stuck_seconds = 1"):serve()
+    local call = task.spawn(function() service:call("work", "stick") end)
+    assert.is_true(service:wait() ~= 0)
+    call:cancel()
+    local lines = log_of(service)
+    assert.matches("has not returned to its loop", lines[#lines].message)
+    assert.equal("work.stick", lines[#lines].script)
+    assert.is_string(lines[#lines].time)
+    assert.equal(0, project:serve():stop())
+  end)
+
+
+  it("leaves no core dump, which would hold every secret", function()
+    local service = make():serve()
+    local limits = assert(host.read_file(("/proc/%d/limits"):format(service.pid)))
+    -- One byte: under it the kernel neither writes a file nor runs a program that takes dumps.
+    assert.matches("Max core file size%s+1%s+1%s", limits)
   end)
 
 

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/time_format.h"
 #include "engine/task_state.h"
 #include "engine/thread_sanitizer.h"
 #include "engine/worker_state.h"
@@ -142,15 +144,18 @@ void budget_hook(lua_State *L, lua_Debug *activation) {
 }
 
 void budget_stuck(lua_State *running, double seconds) {
-  char line[BUDGET_LABEL_MAX + 256];
+  char line[BUDGET_LABEL_MAX + 320];
+  char now[TIME_FORMAT_RFC3339_LENGTH + 1] = "";
   const struct worker *worker = worker_of(running);
   const struct task *task = worker->scheduler.running;
   const char *label = task != NULL ? task->budget.label : "";
+  time_format_rfc3339(clock_real_wall_ms(), now);
   int length =
       snprintf(line, sizeof line,
-               "{\"level\":\"error\",\"message\":\"worker %d has not returned to its loop for "
+               "{\"time\":\"%s\",\"level\":\"error\",\"message\":\"worker %d has not returned to "
+               "its loop for "
                "%.1f s; the process ends\",\"script\":\"%s\"}\n",
-               worker->index, seconds, strcspn(label, "\"\\") == strlen(label) ? label : "");
+               now, worker->index, seconds, strcspn(label, "\"\\") == strlen(label) ? label : "");
   struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
   if (poll(&output, 1, 0) == 1 && write(STDOUT_FILENO, line, (size_t)length) != length)
     fputs("tidegate: a worker is stuck; the process ends\n", stderr);

@@ -138,6 +138,7 @@ end
 
 
 function Service:start_workers()
+  host.set_stuck_seconds(self.project.config.worker_stuck_seconds)
   local started, message = host.start_workers(self.project.config.workers, "tide.boot", "start",
     lines(self.addresses), tostring(self.project.config.workers))
   host.release()
