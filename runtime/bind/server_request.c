@@ -132,6 +132,17 @@ static int l_header(lua_State *L) {
 }
 
 /* Upvalues 2 and 3: the known strings and their list. */
+/* Whether the value of a header may be kept for later requests: an allow list, as any other may
+ * be a credential. */
+static bool is_kept(struct http_text name) {
+  static const char *const kept[] = {"accept",     "accept-encoding", "accept-language",
+                                     "connection", "content-length",  "content-type",
+                                     "host",       "user-agent"};
+  for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+    if (strlen(kept[i]) == name.length && memcmp(kept[i], name.data, name.length) == 0) return true;
+  return false;
+}
+
 static int l_headers(lua_State *L) {
   struct http_exchange *exchange = check_exchange(L, 1);
   struct server_texts *texts = lua_touserdata(L, lua_upvalueindex(2));
@@ -144,7 +155,10 @@ static int l_headers(lua_State *L) {
     lua_createtable(L, 2, 0);
     server_texts_push(L, texts, list, header.name);
     lua_rawseti(L, -2, 1);
-    server_texts_push(L, texts, list, header.value);
+    if (is_kept(header.name))
+      server_texts_push(L, texts, list, header.value);
+    else
+      lua_pushlstring(L, header.value.data, header.value.length);
     lua_rawseti(L, -2, 2);
     lua_rawseti(L, 2, (lua_Integer)i + 1);
   }
