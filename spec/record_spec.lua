@@ -166,6 +166,17 @@ describe("a row", function()
     assert.equal("see [redacted]", headers["x-note"])
   end)
 
+  it("shows no credential in a header that holds JSON or a quoted value", function()
+    local it = shop()
+    it.upstream("POST /orders", { json = { id = 1 }, headers = {
+      ["X-Debug"] = '{"password": "hunter2-hunter2"}', ["X-Plain"] = '"quoted"',
+    } })
+    it.call("order", { item = "tea" })
+    local headers = json.decode(it.logs()[1].response_headers)
+    assert.is_nil(headers["x-debug"]:find("hunter2", 1, true), headers["x-debug"])
+    assert.equal('"quoted"', headers["x-plain"])
+  end)
+
   it("masks further fields that the configuration names", function()
     local it = shop({ redact_fields = { "item" } })
     it.upstream("POST /orders", { json = { id = 1 } })

@@ -56,33 +56,13 @@ local function header(list, name)
 end
 
 
--- Verdicts on the names of headers, per list of further names. Upstreams choose names, so
--- there is a bound.
-local NAMES_MAX = 1000
-local verdicts = setmetatable({}, { __mode = "k" })
-
-local function is_sensitive(name, fields)
-  local known = verdicts[fields]
-  if known == nil or known.count >= NAMES_MAX then
-    known = { count = 0, names = {} }
-    verdicts[fields] = known
-  end
-  local verdict = known.names[name]
-  if verdict == nil then
-    verdict = redact.is_sensitive(name, fields)
-    known.names[name] = verdict
-    known.count = known.count + 1
-  end
-  return verdict
-end
-
-
--- Most values hold nothing that could look like a credential.
+-- Most values hold nothing that could look like a credential: no pair, no user information, no
+-- member of a JSON text, no scheme.
 local function header_value(name, value, fields)
-  if is_sensitive(name, fields) then
+  if redact.is_sensitive(name, fields) then
     return redact.MARK
   end
-  if value:find("[=@]") or value:find("[Bb]earer") or value:find("[Bb]asic") then
+  if value:find('[=@"]') or value:find("[Bb]earer") or value:find("[Bb]asic") then
     return redact.text(value)
   end
   return value
