@@ -214,6 +214,16 @@ describe("the HTTP API", function()
 
 
   describe("a traceparent", function()
+    it("hands on whether the caller samples", function()
+      for sent, passed in pairs { ["00"] = "00", ["01"] = "01", ["02"] = "00", ["03"] = "01" } do
+        shop.requests = {}
+        service:call("shop", "order", { item = "tea" },
+          { traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-" .. sent })
+        assert.matches("%-" .. passed .. "$", shop.requests[1].headers.traceparent)
+      end
+    end)
+
+
     local TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 

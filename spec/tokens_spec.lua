@@ -1,3 +1,4 @@
+local json = require "tide.json"
 local task = require "tide.task"
 local time = require "tide.time"
 local tokens = require "tide.tokens"
@@ -94,6 +95,24 @@ describe("a token", function()
       return all.data[1]
     end)
     assert.equal(404, status_of("GET", "/api/v1/logs/" .. mail.id, token))
+  end)
+
+
+  it("that is bound learns nothing of other integrations from health, status and metrics", function()
+    local token = create { name = "bound reader", role = "viewer", integrations = { "shop" } }
+    service:call("mail", "order")
+    local _, health = service:request("GET", "/health", { token = token })
+    assert.is_string(health.integrations.shop)
+    local _, status = service:request("GET", "/api/v1/status", { token = token })
+    assert.is_string(status.data.generation.integrations.shop)
+    local _, metrics = service:request("GET", "/metrics", { token = token })
+    assert.matches('integration="shop"', metrics)
+    assert.matches("tidegate_build_info", metrics)
+    for _, answer in ipairs { json.encode(health), json.encode(status), metrics } do
+      assert.is_nil(answer:find("mail", 1, true), answer)
+    end
+    local _, all = service:request("GET", "/metrics")
+    assert.matches('integration="mail"', all)
   end)
 
 

@@ -20,6 +20,9 @@ local POLICIES = {
   (require "tide.policy.run"), -- alone: require returns a second value, which would be one more
 }
 
+-- The flags of a trace that begins here (W3C Trace Context).
+local SAMPLED = "01"
+
 -- Seconds after which asking a disabled or broken integration again makes sense.
 local RETRY_AFTER_SECONDS = 30
 
@@ -117,6 +120,7 @@ local function new_call(generation, operation, input, options)
     parent = parent,
     depth = parent and parent.depth + 1 or 1,
     trace_id = options.trace_id or uuid.trace_id(),
+    trace_flags = options.trace_flags or parent and parent.trace_flags or SAMPLED,
     caller = options.caller,
     user_id = options.user_id,
     idempotency_key = options.idempotency_key,
@@ -167,7 +171,7 @@ end
 
 
 -- Calls an operation. `{ data, json, meta }` (`json` is `data` encoded), or nil and the
--- error table. `options`: trace_id, span_id, caller (the token's name), user_id,
+-- error table. `options`: trace_id, span_id, trace_flags, caller (the token's name), user_id,
 -- timeout_ms, deadline (monotonic), idempotency_key, mock, debug, no_cache, parent (the
 -- call whose script made this one). The third result is the call itself, nil when the
 -- operation is not known.

@@ -59,6 +59,7 @@ local function options_of(current)
   local options = {
     trace_id = current.trace_id,
     span_id = current.span_id,
+    trace_flags = current.trace_flags,
     caller = identity.name,
     debug = identity.rights.operate and request:header("x-debug") == "1" or nil,
   }

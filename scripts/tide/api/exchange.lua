@@ -14,12 +14,13 @@ local Exchange = {}
 Exchange.__index = Exchange
 
 
--- The trace and the caller's span of a `traceparent` (W3C Trace Context), if it is sound.
+-- The trace, the caller's span and whether it samples ("01" or "00": of the flags we know that
+-- one alone) of a `traceparent` (W3C Trace Context), if it is sound.
 local function read_traceparent(text)
   if not text then
     return nil
   end
-  local version, trace, span, rest = text:match("^(%x%x)%-(%x+)%-(%x+)%-%x%x(.*)$")
+  local version, trace, span, flags, rest = text:match("^(%x%x)%-(%x+)%-(%x+)%-(%x%x)(.*)$")
   if not version or version == "ff" or #trace ~= 32 or #span ~= 16 or text:find("%u") then
     return nil
   end
@@ -30,12 +31,12 @@ local function read_traceparent(text)
   if trace == NO_TRACE or span == NO_SPAN then
     return nil
   end
-  return trace, span
+  return trace, span, tonumber(flags, 16) % 2 == 1 and "01" or "00"
 end
 
 
 function M.new(instance, request)
-  local trace, span = read_traceparent(request:header("traceparent"))
+  local trace, span, flags = read_traceparent(request:header("traceparent"))
   return setmetatable({
     instance = instance,
     request = request,
@@ -43,6 +44,7 @@ function M.new(instance, request)
     path = request.path,
     trace_id = trace or uuid.trace_id(),
     span_id = span,
+    trace_flags = flags,
     params = {},
     identity = nil,     -- whose token it is (api/access.lua)
   }, Exchange)
@@ -134,10 +136,16 @@ function Exchange:json_object()
 end
 
 
+-- Whether the caller may know of an integration; without a token there is no binding.
+function Exchange:sees(name)
+  local identity = self.identity
+  return not (identity and identity.integrations) or identity.integrations[name] == true
+end
+
+
 -- May the caller have to do with this integration? An error when not.
 function Exchange:refuse_integration(name)
-  local allowed = self.identity.integrations
-  if allowed and not allowed[name] then
+  if not self:sees(name) then
     return errors.new("forbidden", "this token is bound to other integrations than " .. name)
   end
 end

@@ -12,9 +12,9 @@ M.STATE = "state"
 
 
 -- Why the service is not what it should be: one sentence each.
-local function reasons_of(generation, statuses)
+local function reasons_of(faults, statuses)
   local reasons = json.array()
-  for _, fault in ipairs(generation.errors) do
+  for _, fault in ipairs(faults) do
     reasons[#reasons + 1] = fault
   end
   for name, status in pairs(statuses) do
@@ -35,21 +35,25 @@ local function reasons_of(generation, statuses)
 end
 
 
-local function get(current)
-  local state = host.published(M.STATE) or "starting"
-  local generation = current.instance.generation
+-- The state of the whole, whoever asks.
+local function is_healthy(generation)
   local statuses = {}
   for name, integration in pairs(generation.integrations) do
     statuses[name] = integrations.status_of(integration)
   end
-  local reasons = reasons_of(generation, statuses)
-  local answer = { status = #reasons == 0 and "healthy" or "degraded" }
+  return #reasons_of(generation.errors, statuses) == 0
+end
+
+
+local function get(current)
+  local state = host.published(M.STATE) or "starting"
+  local answer = { status = is_healthy(current.instance.generation) and "healthy" or "degraded" }
   if state ~= "serving" then
     answer.status = state
   end
   if current.identity and current.identity.rights.read then
-    answer.reasons = reasons
-    answer.integrations = statuses
+    answer.integrations = integrations.statuses(current)
+    answer.reasons = reasons_of(integrations.faults(current), answer.integrations)
   end
   return {
     status = state == "serving" and 200 or 503,

@@ -92,6 +92,35 @@ local function operation_of(operation)
 end
 
 
+-- The state of each integration that the caller sees, by name.
+function M.statuses(current)
+  local statuses = {}
+  for name, integration in pairs(current.instance.generation.integrations) do
+    if current:sees(name) then
+      statuses[name] = M.status_of(integration)
+    end
+  end
+  return statuses
+end
+
+
+-- What did not load, as far as the caller may know of it: "FILE:LINE: message" each.
+function M.faults(current)
+  local generation = current.instance.generation
+  if not (current.identity and current.identity.integrations) then
+    return generation.errors
+  end
+  local faults = {}
+  for name, integration in pairs(generation.integrations) do
+    if current:sees(name) and integration.error then
+      local own = integration.error.faults or { integration.error.message }
+      table.move(own, 1, #own, #faults + 1, faults)
+    end
+  end
+  return faults
+end
+
+
 local function list(current)
   local query, err = current:query { limit = true, cursor = true }
   local limit

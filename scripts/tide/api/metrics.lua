@@ -44,8 +44,20 @@ local function render_store(parts)
 end
 
 
-local function get()
-  local parts = { counters.render() }
+-- The samples without those of integrations that the caller may not know of.
+local function visible(current, text)
+  if not (current.identity and current.identity.integrations) then
+    return text
+  end
+  return (text:gsub("[^\n]*\n", function(line)
+    local name = line:match('integration="([^"]*)"')
+    return name and not current:sees(name) and "" or nil
+  end))
+end
+
+
+local function get(current)
+  local parts = { visible(current, counters.render()) }
   render_process(parts)
   render_store(parts)
   return { status = 200, body = table.concat(parts), type = "text/plain; version=0.0.4; charset=utf-8" }

@@ -16,13 +16,12 @@ local M = {}
 M.FACTS = "facts"
 
 
-local function statuses_of(generation)
-  local loaded, list = 0, {}
-  for name, integration in pairs(generation.integrations) do
+local function count_loaded(generation)
+  local loaded = 0
+  for _, integration in pairs(generation.integrations) do
     loaded = loaded + (integration.provider and 1 or 0)
-    list[name] = integrations.status_of(integration)
   end
-  return list, loaded
+  return loaded
 end
 
 
@@ -30,7 +29,6 @@ local function get(current)
   local generation = current.instance.generation
   local started = tonumber((host.published(metrics.STARTED))) or time.now()
   local facts = json.decode(host.published(M.FACTS) or "{}")
-  local statuses, loaded = statuses_of(generation)
   local stats = store.stats()
   return { status = 200, json = { data = {
     version = host.version,
@@ -43,9 +41,9 @@ local function get(current)
     config = facts.config or json.null,
     generation = {
       version = generation.version,
-      loaded = loaded,
-      integrations = statuses,
-      errors = json.array({ table.unpack(generation.errors) }),
+      loaded = count_loaded(generation),
+      integrations = integrations.statuses(current),
+      errors = json.array({ table.unpack(integrations.faults(current)) }),
     },
     store = {
       commits = stats.commits, rows = stats.rows, queries = stats.queries, waiting = stats.waiting,

@@ -44,7 +44,8 @@ end
 
 local function trace_headers(call, request)
   local span = uuid.span_id()
-  request_of.set_header(request, "traceparent", string.format("00-%s-%s-01", call.trace_id, span))
+  request_of.set_header(request, "traceparent", string.format("00-%s-%s-%s", call.trace_id, span,
+    call.trace_flags))
 end
 
 
