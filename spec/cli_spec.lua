@@ -279,6 +279,13 @@ describe("the command line", function()
       project:write("config.lua", "return {\n  store = 'postgres://x',\n tls = { certificate = 'a', key = 'b' } }")
       err = assert_fails({ "check" }, "config%.lua:2: store: this version")
       assert.matches("config%.lua:3: tls: this version", err)
+      for _, listen in ipairs { "somewhere", "127.0.0.1", "127.0.0.1:70000", "unix:", "host.example:80" } do
+        project:write("config.lua", ("return {\n  listen = { '127.0.0.1:0', '%s' },\n}"):format(listen))
+        err = assert_fails({ "check" }, "config%.lua:2: listen: ")
+        assert.is_truthy(err:find(listen, 1, true), err)
+      end
+      project:write("config.lua", "return {\n  store = 'sqlite:' }")
+      assert_fails({ "check" }, "config%.lua:2: store: ")
       project:write("config.lua", "return {\n  oops")
       assert_fails({ "check" }, "config%.lua:2: ")
       os.remove(project.folder .. "/config.lua")

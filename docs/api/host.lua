@@ -63,6 +63,10 @@ function host.lock(path) end
 ---@param addresses string[]
 ---@return string[]|nil bound, string? message
 function host.reserve(addresses) end
+--- Whether `text` is an address to listen at (HOST:PORT, [V6]:PORT, unix:PATH); binds nothing.
+---@param text string
+---@return true|nil, string? message, string? code
+function host.check_address(text) end
 --- The workers listen: the reserved sockets are closed.
 function host.release() end
 --- Processor cores that are online, at least 1.

@@ -112,6 +112,14 @@ static int l_reserve(lua_State *L) {
   return 1;
 }
 
+static int l_check_address(lua_State *L) {
+  struct err err;
+  struct address address;
+  if (address_parse(&address, luaL_checkstring(L, 1), &err) != 0) return bind_fail(L, &err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* The workers listen: the reservations are no longer needed. */
 static int l_release(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, RESERVED_KEY);
@@ -271,6 +279,7 @@ static int l_advance_clock(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"lock", l_lock},
+    {"check_address", l_check_address},
     {"reserve", l_reserve},
     {"release", l_release},
     {"publish", l_publish},

@@ -88,10 +88,22 @@ local function unsupported(config, where)
       faults[#faults + 1] = ("%s: %s: this version does not have it; leave it out"):format(where({ key }), key)
     end
   end
-  if not config.store:match("^sqlite:") then
+  if not config.store:match("^sqlite:.") then
     faults[#faults + 1] = where({ "store" }) .. ": store: this version knows sqlite:PATH only"
   end
   return faults
+end
+
+
+-- Addresses that nobody could listen at.
+local function bad_addresses(config, where, faults)
+  local list = type(config.listen) == "table" and config.listen or { config.listen }
+  for _, address in ipairs(list) do
+    local ok, message = host.check_address(address)
+    if not ok then
+      faults[#faults + 1] = ("%s: listen: %s"):format(where({ "listen" }), message)
+    end
+  end
 end
 
 
@@ -106,6 +118,7 @@ function M.read(config_path, getenv)
   local config = settings.with_defaults(read.config, config_path)
   local where = locate.new(config_path, read.config_text)
   faults = unsupported(config, where)
+  bad_addresses(config, where, faults)
   local _, fault = tokens.configured(config.tokens)
   if fault then
     faults[#faults + 1] = ("%s: %s"):format(where({ "tokens" }), fault)
