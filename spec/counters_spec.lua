@@ -44,9 +44,10 @@ describe("tide.state.counters", function()
     counters.describe("process_spec", "gauge", "Made for a spec.")
     local text = counters.render()
     assert.matches("# HELP process_spec Made for a spec.\n# TYPE process_spec gauge\nprocess_spec 1\n", text, 1, true)
-    counters.describe("process_spec", "Made anew.")
+    counters.describe("process_spec", "gauge", "Made anew.")
     assert.matches("# HELP process_spec Made anew.\n", counters.render(), 1, true)
     assert.has_error(function() counters.describe("process_spec", "number", "help") end)
+    assert.has_error(function() counters.describe("process_spec", "help") end)
   end)
 
 

@@ -109,11 +109,9 @@ static int l_histogram(lua_State *L) {
 /* (name, help) or (name, type, help): the type says what the first cell decides anyway. */
 static int l_describe(lua_State *L) {
   static const char *const types[] = {"counter", "gauge", "histogram", NULL};
-  lua_settop(L, 3);
   const char *name = luaL_checkstring(L, 1);
-  bool typed = !lua_isnil(L, 3);
-  if (typed) luaL_checkoption(L, 2, NULL, types);
-  counters_describe(shared_of(L)->counters, name, luaL_checkstring(L, typed ? 3 : 2));
+  luaL_checkoption(L, 2, NULL, types);
+  counters_describe(shared_of(L)->counters, name, luaL_checkstring(L, 3));
   return 0;
 }
 

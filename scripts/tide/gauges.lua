@@ -10,9 +10,9 @@ local M = {}
 
 local INTERVAL_SECONDS = 5
 
-counters.describe("lua_memory_bytes", "Memory of the Lua state of each worker.")
-counters.describe("build_info", "Constant 1; the version is a label.")
-counters.describe("provider_info", "Constant 1 for each loaded provider; its version is a label.")
+counters.describe("lua_memory_bytes", "gauge", "Memory of the Lua state of each worker.")
+counters.describe("build_info", "gauge", "Constant 1; the version is a label.")
+counters.describe("provider_info", "gauge", "Constant 1 for each loaded provider; its version is a label.")
 
 
 -- Says in the log that rows were lost since the last look: how many is `known`, then and now.
