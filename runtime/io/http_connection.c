@@ -1,6 +1,5 @@
 #include "io/http_connection.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -8,12 +7,9 @@
 #include <unistd.h>
 
 #define SECOND_NS 1000000000ull
-#define SMALL_ANSWER_BYTES 4096 /* written in one piece */
 #define CONTINUE_LINE "HTTP/1.1 100 Continue\r\n\r\n"
 /* How often a write that is under way is looked at, within write_ns. */
 #define WRITE_LOOKS 3
-#define OUTPUT_MAX \
-  ((size_t)HTTP_PIPELINE_MAX * (HTTP_RESPONSE_HEAD_MAX + 512 + (size_t)HTTP_RESPONSE_BODY_MAX))
 
 static void settle(struct http_connection *connection);
 
@@ -70,8 +66,7 @@ static void on_closed(uv_handle_t *handle) {
   struct http_listener *listener = connection->listener;
   unlink_connection(connection);
   buf_deinit(&connection->stash);
-  buf_deinit(&connection->writing);
-  buf_deinit(&connection->waiting);
+  http_output_deinit(&connection->output);
   recycle(listener->server, connection);
   listener->stats.connections--;
   if (listener->stats.connections < listener->limits.connections)
@@ -115,7 +110,7 @@ static void linger(struct http_connection *connection) {
 
 static enum http_connection_wait wait_of(const struct http_connection *connection) {
   if (connection->state == HTTP_CONNECTION_LINGERING) return HTTP_WAIT_LINGER;
-  if (connection->writes) return HTTP_WAIT_WRITE;
+  if (connection->output.is_writing) return HTTP_WAIT_WRITE;
   /* While we do not read, or owe it a "100 Continue", it is not the client that is slow. */
   if (!connection->reading || connection->owes_continue) return HTTP_WAIT_NONE;
   if (connection->incoming != NULL && http_parse_has_begun(&connection->parse))
@@ -169,16 +164,6 @@ static size_t body_received(const struct http_connection *connection) {
   return connection->incoming != NULL ? connection->incoming->message.body.length : 0;
 }
 
-/* With what the kernel holds: it takes megabytes at a time, long pauses in between. */
-static size_t left_to_write(const struct http_connection *connection) {
-  uv_os_fd_t descriptor;
-  int in_kernel = 0;
-  if (uv_fileno(&connection->uv.handle, &descriptor) != 0 ||
-      ioctl(descriptor, TIOCOUTQ, &in_kernel) != 0)
-    in_kernel = 0;
-  return uv_stream_get_write_queue_size(&connection->uv.stream) + (size_t)in_kernel;
-}
-
 static void schedule(struct http_connection *connection) {
   enum http_connection_wait wait = wait_of(connection);
   bool same = wait == connection->wait;
@@ -190,7 +175,7 @@ static void schedule(struct http_connection *connection) {
   if (!same) connection->begun_ns = now;
   connection->extended = false;
   connection->progress =
-      wait == HTTP_WAIT_WRITE ? left_to_write(connection) : body_received(connection);
+      wait == HTTP_WAIT_WRITE ? http_output_left(&connection->output) : body_received(connection);
   arm(connection, deadline_of(connection, now), now);
 }
 
@@ -214,7 +199,7 @@ static bool extend(struct http_connection *connection, uint64_t now) {
 
 static void expire_write(struct http_connection *connection, uint64_t now) {
   const struct http_limits *limits = &connection->listener->limits;
-  size_t left = left_to_write(connection);
+  size_t left = http_output_left(&connection->output);
   if (left < connection->progress) connection->begun_ns = now;
   connection->progress = left;
   if (now - connection->begun_ns >= limits->write_ns) {
@@ -260,96 +245,16 @@ static void on_due(struct timer *timer) {
 
 /* --- answers -------------------------------------------------------------------------- */
 
-static int append_parts(struct buf *to, const uv_buf_t *parts, unsigned count, size_t skip) {
-  for (unsigned i = 0; i < count; i++) {
-    size_t skipped = skip < parts[i].len ? skip : parts[i].len;
-    skip -= skipped;
-    if (buf_append(to, parts[i].base + skipped, parts[i].len - skipped) != 0) return -1;
-  }
-  return 0;
-}
-
-static void on_written(uv_write_t *request, int status);
-
-static int write_rest(struct http_connection *connection) {
-  struct buf *rest = &connection->writing;
-  connection->write.data = connection;
-  /* In pieces, as a length of uv is 32 bits wide. */
-  size_t length = rest->length < INT32_MAX ? rest->length : INT32_MAX;
-  uv_buf_t part = uv_buf_init(rest->data, (unsigned)length);
-  if (uv_write(&connection->write, &connection->uv.stream, &part, 1, on_written) != 0) return -1;
-  connection->writes = true;
-  return 0;
-}
-
-static void on_written(uv_write_t *request, int status) {
-  struct http_connection *connection = request->data;
-  struct buf *rest = &connection->writing;
-  connection->writes = false;
+static void on_written(struct http_output *output, int status) {
+  struct http_connection *connection =
+      (struct http_connection *)((char *)output - offsetof(struct http_connection, output));
   if (connection->state == HTTP_CONNECTION_CLOSED) return;
   connection->wait = HTTP_WAIT_NONE;
   if (status != 0) {
     http_connection_abort(connection);
     return;
   }
-  buf_consume(rest, rest->length < INT32_MAX ? rest->length : INT32_MAX);
-  if (rest->length == 0) {
-    buf_deinit(rest);
-    struct buf empty = *rest;
-    *rest = connection->waiting;
-    connection->waiting = empty;
-  }
-  if (rest->length > 0 && write_rest(connection) != 0) {
-    http_connection_abort(connection);
-    return;
-  }
   settle(connection);
-}
-
-/* A small answer is written from one buffer: a gathering write costs the kernel more than the
- * copy costs us. */
-static unsigned join_parts(const uv_buf_t *parts, unsigned count, uv_buf_t *joined) {
-  size_t length = 0;
-  for (unsigned i = 0; i < count; i++) {
-    if (length + parts[i].len > joined->len) return 0;
-    memcpy(joined->base + length, parts[i].base, parts[i].len);
-    length += parts[i].len;
-  }
-  joined->len = length;
-  return 1;
-}
-
-/* Past libuv, whose write() goes through the checks of files: send() does not. Only while uv_write
- * has nothing under way. */
-static int try_send(struct http_connection *connection, const uv_buf_t *part) {
-  uv_os_fd_t descriptor;
-  if (uv_fileno(&connection->uv.handle, &descriptor) != 0) return UV_EBADF;
-  ssize_t sent;
-  do {
-    sent = send(descriptor, part->base, part->len, MSG_DONTWAIT | MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  if (sent >= 0) return (int)sent;
-  return errno == EWOULDBLOCK || errno == ENOBUFS ? UV_EAGAIN : uv_translate_sys_error(errno);
-}
-
-static int try_write(struct http_connection *connection, const uv_buf_t *parts, unsigned count) {
-  char small[SMALL_ANSWER_BYTES];
-  uv_buf_t joined = uv_buf_init(small, sizeof small);
-  if (join_parts(parts, count, &joined) == 1) return try_send(connection, &joined);
-  return uv_try_write(&connection->uv.stream, parts, count);
-}
-
-/* One system call as a rule; what the kernel does not take goes to uv_write. */
-static int send_parts(struct http_connection *connection, const uv_buf_t *parts, unsigned count) {
-  if (connection->writes) return append_parts(&connection->waiting, parts, count, 0);
-  size_t total = 0;
-  for (unsigned i = 0; i < count; i++) total += parts[i].len;
-  int sent = try_write(connection, parts, count);
-  if (sent == UV_EAGAIN) sent = 0;
-  if (sent < 0) return -1;
-  if ((size_t)sent == total) return 0;
-  if (append_parts(&connection->writing, parts, count, (size_t)sent) != 0) return -1;
-  return write_rest(connection);
 }
 
 /* Takes the first of the queue off, its answer being sent. */
@@ -363,7 +268,7 @@ static int send_ready(struct http_connection *connection) {
   while (connection->first != NULL && connection->first->answered) {
     struct buf *answer = &connection->first->answer;
     uv_buf_t part = uv_buf_init(answer->data, (unsigned)answer->length);
-    if (send_parts(connection, &part, 1) != 0) return -1;
+    if (http_output_send(&connection->output, &part, 1) != 0) return -1;
     answered_first(connection);
   }
   return 0;
@@ -374,9 +279,9 @@ int http_connection_answer(struct http_connection *connection, struct http_excha
   int status;
   if (exchange->closes) connection->last_received = true;
   if (exchange != connection->first) {
-    status = append_parts(&exchange->answer, parts, count, 0);
+    status = http_output_copy(&exchange->answer, parts, count);
   } else {
-    status = send_parts(connection, parts, count);
+    status = http_output_send(&connection->output, parts, count);
     if (status == 0) {
       answered_first(connection);
       status = send_ready(connection);
@@ -406,7 +311,7 @@ bool http_connection_ends_with(const struct http_connection *connection,
 
 static bool may_parse(const struct http_connection *connection) {
   return connection->state == HTTP_CONNECTION_OPEN && !connection->last_received &&
-         !connection->writes && connection->queue_length < HTTP_PIPELINE_MAX &&
+         !connection->output.is_writing && connection->queue_length < HTTP_PIPELINE_MAX &&
          connection->queued_bytes < connection->listener->limits.body_bytes;
 }
 
@@ -524,10 +429,11 @@ static void set_reading(struct http_connection *connection) {
 }
 
 static void pay_continue(struct http_connection *connection) {
-  if (!connection->owes_continue || connection->first != NULL || connection->writes) return;
+  if (!connection->owes_continue || connection->first != NULL || connection->output.is_writing)
+    return;
   uv_buf_t line = uv_buf_init((char *)CONTINUE_LINE, sizeof CONTINUE_LINE - 1);
   connection->owes_continue = false;
-  if (send_parts(connection, &line, 1) != 0) http_connection_abort(connection);
+  if (http_output_send(&connection->output, &line, 1) != 0) http_connection_abort(connection);
 }
 
 /* After each event: does what has become possible and waits for the next. Nothing of it is
@@ -539,7 +445,8 @@ static void settle(struct http_connection *connection) {
   if (connection->state == HTTP_CONNECTION_OPEN && connection->ended && connection->first == NULL &&
       connection->stash.length == 0)
     finish(connection);
-  if (connection->state == HTTP_CONNECTION_FINISHING && !connection->writes) linger(connection);
+  if (connection->state == HTTP_CONNECTION_FINISHING && !connection->output.is_writing)
+    linger(connection);
   if (connection->state == HTTP_CONNECTION_CLOSED) return;
   set_reading(connection);
   if (connection->state != HTTP_CONNECTION_CLOSED) schedule(connection);
@@ -608,8 +515,7 @@ void http_connection_open(struct http_listener *listener, int descriptor,
   connection->peer_uid = -1;
   connection->shutdown.data = connection;
   buf_init(&connection->stash, HTTP_READ_BYTES);
-  buf_init(&connection->writing, OUTPUT_MAX);
-  buf_init(&connection->waiting, OUTPUT_MAX);
+  http_output_init(&connection->output, &connection->uv.stream, on_written);
   http_parse_init(&connection->parse);
   link_connection(listener, connection);
   if (open_stream(connection, listener->server->loop, descriptor) != 0) {

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "io/http_exchange.h"
+#include "io/http_output.h"
 #include "io/http_parse.h"
 #include "io/http_server.h"
 #include "io/listener.h"
@@ -66,10 +67,8 @@ struct http_connection {
   struct http_exchange *incoming; /* being received; NULL: none */
   struct http_exchange *first;    /* received, in order, not yet answered on the wire */
   struct http_exchange *last;
-  struct buf stash;   /* received and not yet parsed, because of HTTP_PIPELINE_MAX */
-  struct buf writing; /* under uv_write */
-  struct buf waiting; /* to be written after it */
-  uv_write_t write;
+  struct buf stash; /* received and not yet parsed, because of HTTP_PIPELINE_MAX */
+  struct http_output output;
   uv_shutdown_t shutdown;
   struct timer timer;
   uint64_t deadline_ns; /* of `wait`; the timer may be due earlier, then it starts anew */
@@ -84,7 +83,6 @@ struct http_connection {
   uint8_t wait;  /* enum http_connection_wait */
   bool reading;
   bool busy;          /* in the parse loop, which must not be entered twice */
-  bool writes;        /* uv_write has not called back */
   bool ended;         /* the client has shut down its side */
   bool last_received; /* nothing after the last request may be parsed */
   bool owes_continue; /* "100 Continue" is to be sent when the queue is empty */

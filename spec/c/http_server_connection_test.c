@@ -204,8 +204,9 @@ static void an_idle_connection_holds_little_memory(void **state) {
   struct http_connection *connection = rig->listener->connections;
   assert_null(connection->incoming);
   assert_null(connection->first);
-  assert_int_equal(
-      connection->stash.capacity + connection->writing.capacity + connection->waiting.capacity, 0);
+  assert_int_equal(connection->stash.capacity + connection->output.writing.capacity +
+                       connection->output.waiting.capacity,
+                   0);
   assert_true(sizeof *connection < 2048);
   close(client);
 }

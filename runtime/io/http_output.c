@@ -1,0 +1,125 @@
+#include "io/http_output.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "io/http_server.h"
+
+#define SMALL_BYTES 4096 /* written in one piece */
+#define OUTPUT_MAX \
+  ((size_t)HTTP_PIPELINE_MAX * (HTTP_RESPONSE_HEAD_MAX + 512 + (size_t)HTTP_RESPONSE_BODY_MAX))
+
+void http_output_init(struct http_output *output, uv_stream_t *stream, http_output_fn on_written) {
+  output->stream = stream;
+  output->on_written = on_written;
+  output->is_writing = false;
+  buf_init(&output->writing, OUTPUT_MAX);
+  buf_init(&output->waiting, OUTPUT_MAX);
+}
+
+void http_output_deinit(struct http_output *output) {
+  buf_deinit(&output->writing);
+  buf_deinit(&output->waiting);
+}
+
+size_t http_output_left(const struct http_output *output) {
+  uv_os_fd_t descriptor;
+  int in_kernel = 0;
+  if (uv_fileno((const uv_handle_t *)output->stream, &descriptor) != 0 ||
+      ioctl(descriptor, TIOCOUTQ, &in_kernel) != 0)
+    in_kernel = 0;
+  return uv_stream_get_write_queue_size(output->stream) + (size_t)in_kernel;
+}
+
+static int append_parts(struct buf *to, const uv_buf_t *parts, unsigned count, size_t skip) {
+  for (unsigned i = 0; i < count; i++) {
+    size_t skipped = skip < parts[i].len ? skip : parts[i].len;
+    skip -= skipped;
+    if (buf_append(to, parts[i].base + skipped, parts[i].len - skipped) != 0) return -1;
+  }
+  return 0;
+}
+
+int http_output_copy(struct buf *to, const uv_buf_t *parts, unsigned count) {
+  return append_parts(to, parts, count, 0);
+}
+
+static void on_written(uv_write_t *request, int status);
+
+static int write_rest(struct http_output *output) {
+  struct buf *rest = &output->writing;
+  output->write.data = output;
+  /* In pieces, as a length of uv is 32 bits wide. */
+  size_t length = rest->length < INT32_MAX ? rest->length : INT32_MAX;
+  uv_buf_t part = uv_buf_init(rest->data, (unsigned)length);
+  if (uv_write(&output->write, output->stream, &part, 1, on_written) != 0) return -1;
+  output->is_writing = true;
+  return 0;
+}
+
+static int write_next(struct http_output *output) {
+  struct buf *rest = &output->writing;
+  buf_consume(rest, rest->length < INT32_MAX ? rest->length : INT32_MAX);
+  if (rest->length == 0) {
+    buf_deinit(rest);
+    struct buf empty = *rest;
+    *rest = output->waiting;
+    output->waiting = empty;
+  }
+  return rest->length > 0 ? write_rest(output) : 0;
+}
+
+static void on_written(uv_write_t *request, int status) {
+  struct http_output *output = request->data;
+  output->is_writing = false;
+  if (status == 0 && write_next(output) != 0) status = UV_ENOMEM;
+  output->on_written(output, status);
+}
+
+/* A small answer is written from one buffer: a gathering write costs the kernel more than the
+ * copy costs us. */
+static unsigned join_parts(const uv_buf_t *parts, unsigned count, uv_buf_t *joined) {
+  size_t length = 0;
+  for (unsigned i = 0; i < count; i++) {
+    if (length + parts[i].len > joined->len) return 0;
+    memcpy(joined->base + length, parts[i].base, parts[i].len);
+    length += parts[i].len;
+  }
+  joined->len = length;
+  return 1;
+}
+
+/* Past libuv, whose write() goes through the checks of files: send() does not. Only while uv_write
+ * has nothing under way. */
+static int try_send(struct http_output *output, const uv_buf_t *part) {
+  uv_os_fd_t descriptor;
+  if (uv_fileno((const uv_handle_t *)output->stream, &descriptor) != 0) return UV_EBADF;
+  ssize_t sent;
+  do {
+    sent = send(descriptor, part->base, part->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return (int)sent;
+  return errno == EWOULDBLOCK || errno == ENOBUFS ? UV_EAGAIN : uv_translate_sys_error(errno);
+}
+
+static int try_write(struct http_output *output, const uv_buf_t *parts, unsigned count) {
+  char small[SMALL_BYTES];
+  uv_buf_t joined = uv_buf_init(small, sizeof small);
+  if (join_parts(parts, count, &joined) == 1) return try_send(output, &joined);
+  return uv_try_write(output->stream, parts, count);
+}
+
+int http_output_send(struct http_output *output, const uv_buf_t *parts, unsigned count) {
+  if (output->is_writing) return append_parts(&output->waiting, parts, count, 0);
+  size_t total = 0;
+  for (unsigned i = 0; i < count; i++) total += parts[i].len;
+  int sent = try_write(output, parts, count);
+  if (sent == UV_EAGAIN) sent = 0;
+  if (sent < 0) return -1;
+  if ((size_t)sent == total) return 0;
+  if (append_parts(&output->writing, parts, count, (size_t)sent) != 0) return -1;
+  return write_rest(output);
+}
