@@ -1,5 +1,6 @@
 #include "state/singleflight.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,11 +8,14 @@
 
 #define BUCKETS 1024
 
-/* Freed with its last member. */
+/* Freed with its last member, or its runner if that stays longer. */
 struct flight {
   struct flight *next; /* in its bucket, while it can be joined */
   struct flight_member *first, *last;
+  struct flight_runner *runner; /* NULL when a member leads */
   size_t members;
+  double deadline;
+  bool has_key; /* can be joined */
   bool ended, shared, ok;
   char *bytes;
   size_t length;
@@ -29,9 +33,17 @@ struct flight_member {
   void *argument;
 };
 
+struct flight_runner {
+  struct singleflight *singleflight;
+  struct flight *flight;
+  void (*notify)(void *); /* NULL until it watches */
+  void *argument;
+};
+
 struct singleflight {
   pthread_mutex_t mutex;
   size_t keys;
+  size_t flights; /* also those that have no key any more */
   struct flight *buckets[BUCKETS];
 };
 
@@ -55,9 +67,16 @@ static struct flight **bucket_of(struct singleflight *singleflight, const char *
   return &singleflight->buckets[hash % BUCKETS];
 }
 
-static struct flight *find(struct singleflight *singleflight, const char *key, size_t length) {
+static bool has_key(const struct flight *flight, const char *key, size_t length) {
+  return flight->key_length == length && memcmp(flight->key, key, length) == 0;
+}
+
+/* Flights with a runner and those that a member leads have keys of their own. */
+static struct flight *find(struct singleflight *singleflight, const char *key, size_t length,
+                           bool with_runner) {
   struct flight *flight = *bucket_of(singleflight, key, length);
-  while (flight != NULL && (flight->key_length != length || memcmp(flight->key, key, length) != 0))
+  while (flight != NULL &&
+         ((flight->runner != NULL) != with_runner || !has_key(flight, key, length)))
     flight = flight->next;
   return flight;
 }
@@ -71,12 +90,16 @@ static struct flight *begin(struct singleflight *singleflight, const char *key, 
   flight->key_length = length;
   flight->next = *bucket;
   *bucket = flight;
+  flight->has_key = true;
   singleflight->keys++;
+  singleflight->flights++;
   return flight;
 }
 
 /* The key is free again; who is in the flight keeps it. */
-static void detach(struct singleflight *singleflight, struct flight *flight) {
+static void free_key(struct singleflight *singleflight, struct flight *flight) {
+  if (!flight->has_key) return;
+  flight->has_key = false;
   struct flight **link = bucket_of(singleflight, flight->key, flight->key_length);
   while (*link != flight) link = &(*link)->next;
   *link = flight->next;
@@ -84,9 +107,10 @@ static void detach(struct singleflight *singleflight, struct flight *flight) {
 }
 
 static void append(struct flight *flight, struct flight_member *member) {
+  bool leads = flight->first == NULL && flight->runner == NULL;
   member->flight = flight;
   member->previous = flight->last;
-  member->role = flight->first == NULL ? FLIGHT_LEADS : FLIGHT_WAITS;
+  member->role = leads ? FLIGHT_LEADS : FLIGHT_WAITS;
   if (flight->last != NULL) flight->last->next = member;
   if (flight->first == NULL) flight->first = member;
   flight->last = member;
@@ -94,19 +118,67 @@ static void append(struct flight *flight, struct flight_member *member) {
   if (flight->members > 1) flight->shared = true;
 }
 
-struct flight_member *flight_join(struct singleflight *singleflight, const char *key,
-                                  size_t key_length, void (*notify)(void *), void *argument) {
-  if (key_length > SINGLEFLIGHT_KEY_MAX) return NULL;
+static struct flight_member *new_member(struct singleflight *singleflight, void (*notify)(void *),
+                                        void *argument) {
   struct flight_member *member = calloc(1, sizeof *member);
   if (member == NULL) return NULL;
   member->singleflight = singleflight;
   member->notify = notify;
   member->argument = argument;
+  return member;
+}
+
+static bool board(struct flight *flight, struct flight_member *member) {
+  if (flight == NULL || flight->members == SINGLEFLIGHT_WAITERS_MAX) return false;
+  append(flight, member);
+  return true;
+}
+
+struct flight_member *flight_join(struct singleflight *singleflight, const char *key,
+                                  size_t key_length, void (*notify)(void *), void *argument) {
+  if (key_length > SINGLEFLIGHT_KEY_MAX) return NULL;
+  struct flight_member *member = new_member(singleflight, notify, argument);
+  if (member == NULL) return NULL;
   pthread_mutex_lock(&singleflight->mutex);
-  struct flight *flight = find(singleflight, key, key_length);
+  struct flight *flight = find(singleflight, key, key_length, false);
   if (flight == NULL) flight = begin(singleflight, key, key_length);
-  bool joined = flight != NULL && flight->members < SINGLEFLIGHT_WAITERS_MAX;
-  if (joined) append(flight, member);
+  bool joined = board(flight, member);
+  pthread_mutex_unlock(&singleflight->mutex);
+  if (joined) return member;
+  free(member);
+  return NULL;
+}
+
+static struct flight *begin_with_runner(struct singleflight *singleflight, const char *key,
+                                        size_t length) {
+  struct flight_runner *runner = calloc(1, sizeof *runner);
+  if (runner == NULL) return NULL;
+  struct flight *flight = begin(singleflight, key, length);
+  if (flight == NULL) {
+    free(runner);
+    return NULL;
+  }
+  *runner = (struct flight_runner){.singleflight = singleflight, .flight = flight};
+  flight->runner = runner;
+  flight->deadline = -INFINITY;
+  return flight;
+}
+
+struct flight_member *flight_share(struct singleflight *singleflight, const char *key,
+                                   size_t key_length, double deadline, void (*notify)(void *),
+                                   void *argument, struct flight_runner **runner) {
+  *runner = NULL;
+  if (key_length > SINGLEFLIGHT_KEY_MAX) return NULL;
+  struct flight_member *member = new_member(singleflight, notify, argument);
+  if (member == NULL) return NULL;
+  pthread_mutex_lock(&singleflight->mutex);
+  struct flight *flight = find(singleflight, key, key_length, true);
+  if (flight == NULL) {
+    flight = begin_with_runner(singleflight, key, key_length);
+    if (flight != NULL) *runner = flight->runner;
+  }
+  bool joined = board(flight, member);
+  if (joined && deadline > flight->deadline) flight->deadline = deadline;
   pthread_mutex_unlock(&singleflight->mutex);
   if (joined) return member;
   free(member);
@@ -127,7 +199,8 @@ bool flight_is_shared(struct flight_member *member) {
   return shared;
 }
 
-/* The leader's alone until the flight has ended, so that no lock is held while it copies. */
+/* The text is the leader's or the runner's alone until the flight has ended, so that no lock is
+ * held while it copies. */
 static void keep_result(struct flight *flight, const struct flight_result *result) {
   flight->ok = result->ok;
   flight->bytes = malloc(result->length + 1);
@@ -144,19 +217,23 @@ static void keep_result(struct flight *flight, const struct flight_result *resul
 }
 
 /* The mutex is held while the waiters are told: that is what lets a member leave safely. */
-void flight_finish(struct flight_member *leader, const struct flight_result *result) {
-  struct singleflight *singleflight = leader->singleflight;
-  struct flight *flight = leader->flight;
-  keep_result(flight, result);
-  pthread_mutex_lock(&singleflight->mutex);
+static void end(struct singleflight *singleflight, struct flight *flight) {
   flight->ended = true;
-  detach(singleflight, flight);
-  leader->role = FLIGHT_ENDED;
+  free_key(singleflight, flight);
   for (struct flight_member *member = flight->first; member != NULL; member = member->next) {
     if (member->role != FLIGHT_WAITS) continue;
     member->role = FLIGHT_ENDED;
     member->notify(member->argument);
   }
+}
+
+void flight_finish(struct flight_member *leader, const struct flight_result *result) {
+  struct singleflight *singleflight = leader->singleflight;
+  struct flight *flight = leader->flight;
+  keep_result(flight, result);
+  pthread_mutex_lock(&singleflight->mutex);
+  leader->role = FLIGHT_ENDED;
+  end(singleflight, flight);
   pthread_mutex_unlock(&singleflight->mutex);
 }
 
@@ -184,17 +261,77 @@ static void promote(struct flight *flight) {
   next->notify(next->argument);
 }
 
+/* Nobody waits any more: whoever asks for the key now begins a flight of its own. */
+static void abandon(struct singleflight *singleflight, struct flight *flight) {
+  free_key(singleflight, flight);
+  struct flight_runner *runner = flight->runner;
+  if (runner != NULL && runner->notify != NULL) runner->notify(runner->argument);
+}
+
+/* Under the lock: whether the flight is now the caller's to free. */
+static bool forget_if_deserted(struct singleflight *singleflight, const struct flight *flight) {
+  if (flight->members > 0 || flight->runner != NULL) return false;
+  singleflight->flights--;
+  return true;
+}
+
+static void free_flight(struct flight *flight) {
+  free(flight->bytes);
+  free(flight);
+}
+
 void flight_leave(struct flight_member *member) {
   struct singleflight *singleflight = member->singleflight;
   struct flight *flight = member->flight;
   pthread_mutex_lock(&singleflight->mutex);
   unlink_member(flight, member);
-  bool last = flight->members == 0;
-  if (last && !flight->ended) detach(singleflight, flight);
-  if (!last && member->role == FLIGHT_LEADS) promote(flight);
+  if (flight->members == 0 && !flight->ended) abandon(singleflight, flight);
+  if (flight->members > 0 && member->role == FLIGHT_LEADS) promote(flight);
+  bool deserted = forget_if_deserted(singleflight, flight);
   pthread_mutex_unlock(&singleflight->mutex);
   free(member);
-  if (!last) return;
-  free(flight->bytes);
-  free(flight);
+  if (deserted) free_flight(flight);
+}
+
+/* --- the runner --- */
+
+void flight_watch(struct flight_runner *runner, void (*notify)(void *), void *argument) {
+  pthread_mutex_lock(&runner->singleflight->mutex);
+  runner->notify = notify;
+  runner->argument = argument;
+  pthread_mutex_unlock(&runner->singleflight->mutex);
+}
+
+double flight_deadline(struct flight_runner *runner) {
+  pthread_mutex_lock(&runner->singleflight->mutex);
+  double deadline = runner->flight->deadline;
+  pthread_mutex_unlock(&runner->singleflight->mutex);
+  return deadline;
+}
+
+size_t flight_waiters(struct flight_runner *runner) {
+  pthread_mutex_lock(&runner->singleflight->mutex);
+  size_t waiters = runner->flight->members;
+  pthread_mutex_unlock(&runner->singleflight->mutex);
+  return waiters;
+}
+
+void flight_land(struct flight_runner *runner, const struct flight_result *result) {
+  struct singleflight *singleflight = runner->singleflight;
+  struct flight *flight = runner->flight;
+  keep_result(flight, result);
+  pthread_mutex_lock(&singleflight->mutex);
+  end(singleflight, flight);
+  flight->runner = NULL;
+  bool deserted = forget_if_deserted(singleflight, flight);
+  pthread_mutex_unlock(&singleflight->mutex);
+  free(runner);
+  if (deserted) free_flight(flight);
+}
+
+size_t singleflight_count(struct singleflight *singleflight) {
+  pthread_mutex_lock(&singleflight->mutex);
+  size_t flights = singleflight->flights;
+  pthread_mutex_unlock(&singleflight->mutex);
+  return flights;
 }
