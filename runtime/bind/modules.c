@@ -23,6 +23,7 @@
 #include "bind/text.h"
 #include "bind/time.h"
 #include "bind/uuid.h"
+#include "bind/xml.h"
 #include "engine/app.h"
 
 #define MODULE_PATH_MAX 256
@@ -32,6 +33,7 @@ static const luaL_Reg modules[] = {
     {"tide.engine.log", luaopen_tide_engine_log},
     {"tide.engine.sandbox", luaopen_tide_engine_sandbox},
     {"tide.engine.task", luaopen_tide_engine_task},
+    {"tide.engine.xml", luaopen_tide_engine_xml},
     {"tide.host", luaopen_tide_host},
     {"tide.http", luaopen_tide_http},
     {"tide.json", luaopen_tide_json},
