@@ -18,6 +18,7 @@
 #include "bind/server.h"
 #include "bind/shared.h"
 #include "bind/singleflight.h"
+#include "bind/statistics.h"
 #include "bind/store.h"
 #include "bind/task.h"
 #include "bind/text.h"
@@ -42,6 +43,7 @@ static const luaL_Reg modules[] = {
     {"tide.state.counters", luaopen_tide_state_counters},
     {"tide.state.secrets", luaopen_tide_state_secrets},
     {"tide.state.singleflight", luaopen_tide_state_singleflight},
+    {"tide.state.statistics", luaopen_tide_state_statistics},
     {"tide.store", luaopen_tide_store},
     {"tide.text", luaopen_tide_text},
     {"tide.time", luaopen_tide_time},

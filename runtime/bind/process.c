@@ -10,6 +10,7 @@
 #include "bind/shared.h"
 #include "io/http_client.h"
 #include "io/store.h"
+#include "state/call_statistics.h"
 #include "state/counters.h"
 #include "state/publication.h"
 #include "state/secrets.h"
@@ -21,11 +22,13 @@
 static int open_all(struct shared *shared) {
   shared->log = log_new(STDOUT_FILENO);
   shared->counters = counters_new();
+  shared->statistics = call_statistics_new();
   shared->singleflight = singleflight_new();
   shared->publications = publications_new();
   shared->secrets = secrets_new();
-  bool complete = shared->counters != NULL && shared->singleflight != NULL &&
-                  shared->publications != NULL && shared->secrets != NULL && shared->log != NULL;
+  bool complete = shared->counters != NULL && shared->statistics != NULL &&
+                  shared->singleflight != NULL && shared->publications != NULL &&
+                  shared->secrets != NULL && shared->log != NULL;
   return complete && http_client_open_library() == 0 ? 0 : -1;
 }
 
@@ -50,6 +53,7 @@ void process_close(struct shared *shared) {
   secrets_free(shared->secrets);
   publications_free(shared->publications);
   singleflight_free(shared->singleflight);
+  call_statistics_free(shared->statistics);
   counters_free(shared->counters);
   http_client_close_library();
   log_free(shared->log, LOG_WAIT_MS);

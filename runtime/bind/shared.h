@@ -5,6 +5,7 @@
 
 #include <lua.h>
 
+struct call_statistics;
 struct counters;
 struct log;
 struct publications;
@@ -16,6 +17,7 @@ struct shared {
   struct log *log;
   struct secrets *secrets;
   struct counters *counters;
+  struct call_statistics *statistics;
   struct singleflight *singleflight;
   struct publications *publications;
   struct store *store; /* NULL until store.open; set by the main worker before others start */

@@ -7,6 +7,7 @@ local log = require "tide.log"
 local uuid = require "tide.uuid"
 local store = require "tide.store"
 local counters = require "tide.state.counters"
+local statistics = require "tide.state.statistics"
 local errors = require "tide.errors"
 local redact = require "tide.redact"
 local script = require "tide.script"
@@ -66,6 +67,7 @@ local function record(call, series, err)
   call.duration_ms = math.floor(seconds * 1000 + 0.5)
   series.outcome(err and err.code or "ok"):add(1)
   series.duration:observe(seconds)
+  series.statistics:record(err and err.code or "ok", seconds)
   write_row(call, err)
   if err then
     write_log(call, err)
@@ -90,6 +92,7 @@ local function series_of(operation)
   local outcomes = {}
   return {
     duration = counters.histogram("call_duration_seconds", labels),
+    statistics = statistics.cell(operation.integration.name),
     outcome = function(outcome)
       local counter = outcomes[outcome]
       if counter == nil then
