@@ -57,7 +57,7 @@ describe("the service", function()
 
   it("says where it listens, where the token is and what to try", function()
     local service = make():serve { workers = 2 }
-    local first = log_of(service)[1]
+    local first = support.wait("the first line of the log", function() return log_of(service)[1] end)
     assert.equal(("listening on %s with 2 workers"):format(service.address), first.message)
     assert.equal(2, first.workers)
     assert.matches("listens on 127%.0%.0%.1:%d+\n", service:stderr())
