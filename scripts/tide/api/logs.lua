@@ -2,10 +2,10 @@
 
 local json = require "tide.json"
 local store = require "tide.store"
-local time = require "tide.time"
 local uuid = require "tide.uuid"
 local errors = require "tide.errors"
 local exchange = require "tide.api.exchange"
+local search = require "tide.api.search"
 
 local M = {}
 
@@ -58,147 +58,21 @@ local function shown(row, has_details)
 end
 
 
--- The least id of an instant: ids begin with the time, so that a range of times is a range of
--- ids, which have an index.
-local function id_at(seconds)
-  local milliseconds = ("%012x"):format(math.max(0, math.floor(seconds * 1000)))
-  return ("%s-%s-7000-8000-000000000000"):format(milliseconds:sub(1, 8), milliseconds:sub(9))
-end
-
-
-local function read_text(value)
-  if #value > 255 then
-    return nil, "must be at most 255 bytes"
-  end
-  return value
-end
-
-
-local function read_boolean(value)
-  if value == "true" or value == "1" then
-    return true
-  end
-  if value == "false" or value == "0" then
-    return false
-  end
-  return nil, "must be true or false"
-end
-
-
-local function read_uuid(value)
-  if not uuid.is_valid(value) then
-    return nil, "must be a UUID"
-  end
-  return value:lower()
-end
-
-
-local function read_time(value)
-  local seconds = time.parse(value)
-  if not seconds then
-    return nil, "must be a time such as 2026-01-15T09:00:00Z"
-  end
-  return id_at(seconds)
-end
-
-
--- In this order, so that the same filters always make the same statement.
-local FILTERS = {
-  { "integration", "integration_name =", read_text },
-  { "operation", "operation =", read_text },
-  { "caller", "caller =", read_text },
-  { "user_id", "user_id =", read_uuid },
-  { "trace_id", "trace_id =", read_text },
-  { "error_type", "error_type =", read_text },
-  { "success", "is_success =", read_boolean },
-  { "from", "id >=", read_time },
-  { "to", "id <", read_time },
-  { "cursor", "id <", read_uuid },
-}
-local PARAMETERS = { limit = true }
-for _, filter in ipairs(FILTERS) do
-  PARAMETERS[filter[1]] = true
-end
-
-
-local Where = {}
-Where.__index = Where
-
-
-function Where:add(condition, value)
-  self.values[#self.values + 1] = value
-  self.conditions[#self.conditions + 1] = ("%s $%d"):format(condition, #self.values)
-end
-
-
--- Only the integrations that a token is bound to.
-function Where:bind(integrations)
-  local places = {}
-  for name in pairs(integrations) do
-    self.values[#self.values + 1] = name
-    places[#places + 1] = "$" .. #self.values
-  end
-  self.conditions[#self.conditions + 1] = ("integration_name IN (%s)"):format(table.concat(places, ", "))
-end
-
-
-function Where:text()
-  if #self.conditions == 0 then
-    return ""
-  end
-  return " WHERE " .. table.concat(self.conditions, " AND ")
-end
-
-
-local function conditions_of(query, identity)
-  local where = setmetatable({ conditions = {}, values = {} }, Where)
-  for _, filter in ipairs(FILTERS) do
-    local name = filter[1]
-    if query[name] then
-      local value, problem = filter[3](query[name])
-      if value == nil then
-        return nil, exchange.invalid("#/" .. name, name .. " " .. problem)
-      end
-      where:add(filter[2], value)
-    end
-  end
-  if identity.integrations then
-    where:bind(identity.integrations)
-  end
-  return where
-end
-
-
-local function unavailable(message, code)
-  if code == "timeout" or code == "too_large" then
-    return errors.new("unavailable", message .. ": narrow the search, or lower limit")
-  end
-  return errors.new("unavailable", message)
-end
+local SEARCH = search.new(LIST, {
+  { "integration", "integration_name =", search.text },
+  { "operation", "operation =", search.text },
+  { "caller", "caller =", search.text },
+  { "user_id", "user_id =", search.uuid },
+  { "trace_id", "trace_id =", search.text },
+  { "error_type", "error_type =", search.text },
+  { "success", "is_success =", search.boolean },
+  { "from", "id >=", search.time },
+  { "to", "id <", search.time },
+})
 
 
 local function list(current)
-  local query, err = current:query(PARAMETERS)
-  local limit, where
-  if query then
-    limit, err = exchange.limit_of(query)
-  end
-  if limit then
-    where, err = conditions_of(query, current.identity)
-  end
-  if not where then
-    return nil, err
-  end
-  where.values[#where.values + 1] = limit + 1
-  local statement = ("%s%s ORDER BY id DESC LIMIT $%d"):format(LIST, where:text(), #where.values)
-  local rows, message, code = store.query(statement, table.unpack(where.values))
-  if not rows then
-    return nil, unavailable(message, code)
-  end
-  for _, row in ipairs(rows) do
-    shown(row)
-  end
-  return exchange.list(rows, limit, function(row) return row.id end)
+  return SEARCH:answer(current, shown)
 end
 
 
@@ -209,7 +83,7 @@ local function get(current)
   end
   local rows, message, code = store.query(GET, id:lower())
   if not rows then
-    return nil, unavailable(message, code)
+    return nil, search.unavailable(message, code)
   end
   local row = rows[1]
   if not row or current:refuse_integration(row.integration_name) then
