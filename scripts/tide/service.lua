@@ -12,6 +12,7 @@ local boot = require "tide.boot"
 local gauges = require "tide.gauges"
 local generation = require "tide.generation"
 local health = require "tide.api.health"
+local metric_windows = require "tide.metric_windows"
 local metrics = require "tide.api.metrics"
 local project = require "tide.project"
 local secrets = require "tide.secrets"
@@ -188,6 +189,7 @@ function Service:start(options)
   end
   host.publish(health.STATE, "serving")
   self.ticker = gauges.start()
+  self.windows = metric_windows.start()
   gauges.describe_generation(self.generation)
   log.info(("listening on %s with %d workers"):format(table.concat(self.addresses, ", "),
     self.project.config.workers), {
@@ -275,6 +277,7 @@ function Service:stop(signal)
   task.timeout(left, boot.drain, { self.socket })
   self.socket:close()
   self.ticker:cancel()
+  self.windows:stop()
   local flushed, message = store.flush()
   if not flushed then
     log.error("rows of the call log may be lost", { error = message })

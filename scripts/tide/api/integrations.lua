@@ -1,7 +1,9 @@
 -- GET /api/v1/integrations and /{name}: what there is.
 
 local json = require "tide.json"
+local statistics = require "tide.state.statistics"
 local errors = require "tide.errors"
+local metric_windows = require "tide.metric_windows"
 local secrets = require "tide.secrets"
 local exchange = require "tide.api.exchange"
 
@@ -65,6 +67,20 @@ local function summary_of(integration)
     missing_secrets = json.array(secrets.missing(integration)),
     error = load_error(integration),
     operations = json.array(sorted_names(integration.operations)),
+  }
+end
+
+
+-- Of the time since the process started.
+local function statistics_of(integration)
+  local summary = metric_windows.summarize(statistics.snapshot(integration.name))
+  return {
+    calls = summary.calls,
+    error_rate = or_null(summary.error_rate),
+    p50_ms = or_null(summary.p50_ms),
+    p95_ms = or_null(summary.p95_ms),
+    p99_ms = or_null(summary.p99_ms),
+    cache_hit_rate = or_null(summary.cache_hit_rate),
   }
 end
 
@@ -153,6 +169,7 @@ local function get(current)
     return nil, errors.new("no_such_operation", ("there is no integration %q"):format(name))
   end
   local data = summary_of(integration)
+  data.statistics = statistics_of(integration)
   for index, operation in ipairs(data.operations) do
     data.operations[index] = operation_of(integration.operations[operation])
   end

@@ -10,6 +10,7 @@ Tidegate %s
   POST /api/v1/integrations/{name}/{operation}   a call; the body is its input
   GET  /api/v1/integrations                      what there is
   GET  /api/v1/logs                              what was called
+  GET  /api/v1/metrics                           what came of it, every five minutes
   GET  /api/v1/status                            the service itself
   GET  /health                                   for load balancers
   GET  /metrics                                  for Prometheus
