@@ -67,6 +67,7 @@ static void on_closed(uv_handle_t *handle) {
   unlink_connection(connection);
   buf_deinit(&connection->stash);
   http_output_deinit(&connection->output);
+  tls_session_free(connection->tls);
   recycle(listener->server, connection);
   listener->stats.connections--;
   if (listener->stats.connections < listener->limits.connections)
@@ -101,15 +102,20 @@ static void on_shutdown(uv_shutdown_t *request, int status) {
  * end our side only and wait for the client to end its own. */
 static void linger(struct http_connection *connection) {
   connection->state = HTTP_CONNECTION_LINGERING;
-  if (connection->ended ||
+  if (http_output_end(&connection->output) != 0 || connection->ended ||
       uv_shutdown(&connection->shutdown, &connection->uv.stream, on_shutdown) != 0)
     http_connection_abort(connection);
 }
 
 /* --- time-outs ------------------------------------------------------------------------ */
 
+static bool is_shaking_hands(const struct http_connection *connection) {
+  return connection->tls != NULL && !tls_session_is_established(connection->tls);
+}
+
 static enum http_connection_wait wait_of(const struct http_connection *connection) {
   if (connection->state == HTTP_CONNECTION_LINGERING) return HTTP_WAIT_LINGER;
+  if (is_shaking_hands(connection)) return HTTP_WAIT_HANDSHAKE;
   if (connection->output.is_writing) return HTTP_WAIT_WRITE;
   /* While we do not read, or owe it a "100 Continue", it is not the client that is slow. */
   if (!connection->reading || connection->owes_continue) return HTTP_WAIT_NONE;
@@ -134,6 +140,7 @@ static uint64_t deadline_of(const struct http_connection *connection, uint64_t n
   switch (connection->wait) {
     case HTTP_WAIT_IDLE:
       return now + (listener->draining ? limits->drain_idle_ns : limits->idle_ns);
+    case HTTP_WAIT_HANDSHAKE:
     case HTTP_WAIT_HEAD:
       return now + limits->head_ns;
     case HTTP_WAIT_BODY:
@@ -222,8 +229,10 @@ static void expire(struct http_connection *connection, uint64_t now) {
       refuse(connection, slow);
       settle(connection);
       return;
+    case HTTP_WAIT_HANDSHAKE:
     case HTTP_WAIT_IDLE:
       if (extend(connection, now)) return;
+      if (is_shaking_hands(connection)) connection->listener->stats.failed_handshakes++;
       http_connection_abort(connection);
       return;
     default:
@@ -304,6 +313,7 @@ bool http_connection_ends_with(const struct http_connection *connection,
   if (connection->last != exchange || unparsed > 0) return false;
   if (connection->ended) return true;
   bool begun = connection->incoming != NULL && http_parse_has_begun(&connection->parse);
+  if (connection->tls != NULL && tls_session_has_part(connection->tls)) return false;
   return !begun && !has_unread_bytes(connection);
 }
 
@@ -399,6 +409,37 @@ static void on_end(struct http_connection *connection) {
   settle(connection);
 }
 
+/* Its alert is sent, and read if we close as after an answer; what was asked for is lost. */
+static void break_off(struct http_connection *connection) {
+  if (is_shaking_hands(connection)) connection->listener->stats.failed_handshakes++;
+  if (connection->first != NULL)
+    http_connection_abort(connection);
+  else
+    finish(connection);
+}
+
+/* Bytes of the wire. What TLS answers goes out before what they hold is looked at, as an answer to
+ * that comes after it. */
+static void receive_sealed(struct http_connection *connection, const char *bytes, size_t length) {
+  struct http_listener *listener = connection->listener;
+  char *plain = listener->server->plain_buffer;
+  size_t plain_length;
+  bool was_shaking_hands = is_shaking_hands(connection);
+  enum tls_event event = tls_session_open(connection->tls, bytes, length, plain, HTTP_PLAIN_BYTES,
+                                          &plain_length, &connection->output.records);
+  if (was_shaking_hands && !is_shaking_hands(connection)) listener->stats.handshakes++;
+  if (http_output_flush(&connection->output) != 0) {
+    http_connection_abort(connection);
+    return;
+  }
+  if (event == TLS_FAULT) {
+    break_off(connection);
+    return;
+  }
+  if (plain_length > 0) receive(connection, plain, plain_length);
+  if (event == TLS_ENDED) connection->ended = true;
+}
+
 static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
   struct http_connection *connection = stream->data;
   if (count == 0) return;
@@ -412,8 +453,11 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) 
     return;
   }
   if (connection->state != HTTP_CONNECTION_OPEN || connection->last_received) return;
-  receive(connection, buffer->base, (size_t)count);
-  settle(connection);
+  if (connection->tls != NULL)
+    receive_sealed(connection, buffer->base, (size_t)count);
+  else
+    receive(connection, buffer->base, (size_t)count);
+  if (connection->state != HTTP_CONNECTION_CLOSED) settle(connection);
 }
 
 static void set_reading(struct http_connection *connection) {
@@ -489,6 +533,13 @@ static int64_t peer_uid(int descriptor) {
   return (int64_t)peer.uid;
 }
 
+static int open_tls(struct http_connection *connection) {
+  struct tls_identity *identity = connection->listener->tls;
+  if (identity == NULL) return 0;
+  connection->tls = tls_session_new(identity);
+  return connection->tls != NULL ? 0 : -1;
+}
+
 static int open_stream(struct http_connection *connection, uv_loop_t *loop, int descriptor) {
   int status;
   if (connection->listener->socket.address.kind == ADDRESS_TCP) {
@@ -514,11 +565,12 @@ void http_connection_open(struct http_listener *listener, int descriptor,
   connection->peer = *peer;
   connection->peer_uid = -1;
   connection->shutdown.data = connection;
-  buf_init(&connection->stash, HTTP_READ_BYTES);
-  http_output_init(&connection->output, &connection->uv.stream, on_written);
+  buf_init(&connection->stash, HTTP_PLAIN_BYTES);
   http_parse_init(&connection->parse);
   link_connection(listener, connection);
-  if (open_stream(connection, listener->server->loop, descriptor) != 0) {
+  bool has_tls = open_tls(connection) == 0;
+  http_output_init(&connection->output, &connection->uv.stream, connection->tls, on_written);
+  if (open_stream(connection, listener->server->loop, descriptor) != 0 || !has_tls) {
     http_connection_abort(connection);
     return;
   }

@@ -12,8 +12,10 @@
 #include "io/http_parse.h"
 #include "io/http_server.h"
 #include "io/listener.h"
+#include "io/tls_session.h"
 
-#define HTTP_READ_BYTES 65536u     /* of the one read buffer of a loop */
+#define HTTP_READ_BYTES 65536u                              /* of the one read buffer of a loop */
+#define HTTP_PLAIN_BYTES (HTTP_READ_BYTES + TLS_RECORD_MAX) /* that one reading may hold */
 #define HTTP_POOL_MAX 256          /* idle connections, and exchanges, kept for reuse */
 #define HTTP_POOL_BUFFER_KEEP 8192 /* a pooled exchange's larger buffers are freed */
 #define HTTP_DATE_MAX 40
@@ -46,6 +48,7 @@ enum http_connection_state {
 /* What the connection waits for, so what its one timer means. */
 enum http_connection_wait {
   HTTP_WAIT_NONE,
+  HTTP_WAIT_HANDSHAKE,
   HTTP_WAIT_IDLE,
   HTTP_WAIT_HEAD,
   HTTP_WAIT_BODY,
@@ -67,7 +70,8 @@ struct http_connection {
   struct http_exchange *incoming; /* being received; NULL: none */
   struct http_exchange *first;    /* received, in order, not yet answered on the wire */
   struct http_exchange *last;
-  struct buf stash; /* received and not yet parsed, because of HTTP_PIPELINE_MAX */
+  struct buf stash;        /* received and not yet parsed, because of HTTP_PIPELINE_MAX */
+  struct tls_session *tls; /* NULL: plain */
   struct http_output output;
   uv_shutdown_t shutdown;
   struct timer timer;
@@ -96,6 +100,7 @@ struct http_listener {
   struct http_connection *connections;
   struct http_handler handler;
   struct http_limits limits;
+  struct tls_identity *tls; /* NULL: plain; not owned */
   struct http_listener_stats stats;
   unsigned references; /* its socket, its connections and its exchanges */
   bool draining;
@@ -116,6 +121,7 @@ struct http_server {
   int64_t date_second;
   char date[HTTP_DATE_MAX]; /* the Date line of that second */
   size_t date_length;
+  char *plain_buffer; /* HTTP_PLAIN_BYTES; NULL: no listener speaks TLS */
   char read_buffer[HTTP_READ_BYTES];
 };
 

@@ -7,21 +7,30 @@
 #include <sys/socket.h>
 
 #include "io/http_server.h"
+#include "io/tls_session.h"
 
 #define SMALL_BYTES 4096 /* written in one piece */
 #define OUTPUT_MAX \
   ((size_t)HTTP_PIPELINE_MAX * (HTTP_RESPONSE_HEAD_MAX + 512 + (size_t)HTTP_RESPONSE_BODY_MAX))
 
-void http_output_init(struct http_output *output, uv_stream_t *stream, http_output_fn on_written) {
+/* Sealed ahead, and what TLS itself says meanwhile. */
+#define RECORDS_MAX (2 * (size_t)HTTP_SEAL_BYTES)
+
+void http_output_init(struct http_output *output, uv_stream_t *stream, struct tls_session *tls,
+                      http_output_fn on_written) {
   output->stream = stream;
+  output->tls = tls;
+  output->sealed = 0;
   output->on_written = on_written;
   output->is_writing = false;
   buf_init(&output->writing, OUTPUT_MAX);
+  buf_init(&output->records, RECORDS_MAX);
   buf_init(&output->waiting, OUTPUT_MAX);
 }
 
 void http_output_deinit(struct http_output *output) {
   buf_deinit(&output->writing);
+  buf_deinit(&output->records);
   buf_deinit(&output->waiting);
 }
 
@@ -60,16 +69,22 @@ static int write_rest(struct http_output *output) {
   return 0;
 }
 
+/* `writing` is empty: what `from` holds is next. */
+static void move_to_writing(struct http_output *output, struct buf *from) {
+  size_t ceiling = from->ceiling;
+  buf_deinit(&output->writing);
+  output->writing = *from;
+  output->writing.ceiling = OUTPUT_MAX;
+  buf_init(from, ceiling);
+}
+
 static int write_next(struct http_output *output) {
   struct buf *rest = &output->writing;
   buf_consume(rest, rest->length < INT32_MAX ? rest->length : INT32_MAX);
-  if (rest->length == 0) {
-    buf_deinit(rest);
-    struct buf empty = *rest;
-    *rest = output->waiting;
-    output->waiting = empty;
-  }
-  return rest->length > 0 ? write_rest(output) : 0;
+  if (rest->length == 0)
+    move_to_writing(output, output->tls != NULL ? &output->records : &output->waiting);
+  if (rest->length > 0) return write_rest(output);
+  return http_output_flush(output);
 }
 
 static void on_written(uv_write_t *request, int status) {
@@ -112,7 +127,71 @@ static int try_write(struct http_output *output, const uv_buf_t *parts, unsigned
   return uv_try_write(output->stream, parts, count);
 }
 
+/* --- TLS ------------------------------------------------------------------------------ */
+
+/* Seals the next of what waits. */
+static int seal_next(struct http_output *output) {
+  struct buf *waiting = &output->waiting;
+  size_t length = waiting->length - output->sealed;
+  if (length == 0) return 0;
+  if (length > HTTP_SEAL_BYTES) length = HTTP_SEAL_BYTES;
+  if (tls_session_seal(output->tls, waiting->data + output->sealed, length, &output->records) != 0)
+    return -1;
+  output->sealed += length;
+  if (output->sealed < waiting->length) return 0;
+  output->sealed = 0;
+  buf_deinit(waiting);
+  return 0;
+}
+
+/* Nothing is being written: as much of the records as the kernel takes, the rest later. */
+static int write_records(struct http_output *output) {
+  struct buf *records = &output->records;
+  uv_buf_t part = uv_buf_init(records->data, (unsigned)records->length);
+  int sent = try_send(output, &part);
+  if (sent == UV_EAGAIN) sent = 0;
+  if (sent < 0) return -1;
+  if ((size_t)sent == records->length) {
+    buf_deinit(records);
+    return 0;
+  }
+  buf_consume(records, (size_t)sent);
+  move_to_writing(output, records);
+  return write_rest(output);
+}
+
+int http_output_flush(struct http_output *output) {
+  if (output->tls == NULL) return 0;
+  while (!output->is_writing) {
+    if (output->records.length == 0 && seal_next(output) != 0) return -1;
+    if (output->records.length == 0) return 0;
+    if (write_records(output) != 0) return -1;
+  }
+  return 0;
+}
+
+int http_output_end(struct http_output *output) {
+  if (output->tls == NULL) return 0;
+  if (tls_session_end(output->tls, &output->records) != 0) return -1;
+  return http_output_flush(output);
+}
+
+/* A small answer is sealed at once, as one record; a large one in its turn. */
+static int send_sealed(struct http_output *output, const uv_buf_t *parts, unsigned count) {
+  char small[SMALL_BYTES];
+  uv_buf_t joined = uv_buf_init(small, sizeof small);
+  if (!output->is_writing && join_parts(parts, count, &joined) == 1) {
+    if (tls_session_seal(output->tls, joined.base, joined.len, &output->records) != 0) return -1;
+  } else if (append_parts(&output->waiting, parts, count, 0) != 0) {
+    return -1;
+  }
+  return http_output_flush(output);
+}
+
+/* -------------------------------------------------------------------------------------- */
+
 int http_output_send(struct http_output *output, const uv_buf_t *parts, unsigned count) {
+  if (output->tls != NULL) return send_sealed(output, parts, count);
   if (output->is_writing) return append_parts(&output->waiting, parts, count, 0);
   size_t total = 0;
   for (unsigned i = 0; i < count; i++) total += parts[i].len;

@@ -68,6 +68,7 @@ static void release(struct http_server *server) {
   if (--server->references > 0) return;
   free_pools(server);
   buf_deinit(&server->head);
+  free(server->plain_buffer);
   free(server);
 }
 
@@ -133,11 +134,25 @@ static void link_listener(struct http_server *server, struct http_listener *list
   server->references++;
 }
 
+/* What a listener that speaks TLS needs besides. */
+static int prepare_tls(struct http_server *server, struct tls_identity *identity, struct err *err) {
+  if (identity == NULL) return 0;
+  if (!tls_identity_is_loaded(identity))
+    return err_set(err, "invalid_input", "TLS needs a certificate, and none is loaded");
+  if (server->plain_buffer == NULL) server->plain_buffer = malloc(HTTP_PLAIN_BYTES);
+  if (server->plain_buffer != NULL) return 0;
+  return err_set(err, "out_of_memory", "no memory for a listener");
+}
+
 struct http_listener *http_server_listen(struct http_server *server, const struct address *address,
                                          const struct http_handler *handler,
                                          const struct http_listen_options *options,
                                          struct err *err) {
   int descriptor = options->descriptor;
+  if (prepare_tls(server, options->tls, err) != 0) {
+    if (options->adopt) close(descriptor);
+    return NULL;
+  }
   if (!options->adopt) descriptor = listener_bind(address, options->reuse_port, err);
   if (descriptor < 0) return NULL;
   struct http_listener *listener = calloc(1, sizeof *listener);
@@ -154,6 +169,7 @@ struct http_listener *http_server_listen(struct http_server *server, const struc
   listener->server = server;
   listener->handler = *handler;
   listener->limits = with_defaults(options->limits);
+  listener->tls = options->tls;
   /* One for the owner, until http_listener_close; one for the socket's handle. */
   listener->references = 2;
   link_listener(server, listener);

@@ -22,6 +22,7 @@
 
 struct http_server;
 struct http_listener;
+struct tls_identity;
 
 /* A request is complete. The handler owns one hold on the exchange, answers it now or later
  * and releases it. */
@@ -52,7 +53,8 @@ struct http_handler {
 struct http_limits {
   size_t body_bytes;              /* 1 MiB; above: 413 */
   unsigned connections;           /* 10,240; at it accepting pauses */
-  uint64_t head_ns;               /* 10 s from a request's first byte to the end of its head */
+  uint64_t head_ns;               /* 10 s from a request's first byte to the end of its head; the
+                                     same for a handshake of TLS */
   uint64_t idle_ns;               /* 75 s between requests */
   uint64_t body_ns;               /* 30 s without a byte of the body */
   uint64_t body_bytes_per_second; /* 1,024 on average, once body_ns have passed */
@@ -64,6 +66,8 @@ struct http_limits {
 struct http_listen_options {
   struct http_limits limits;
   bool reuse_port; /* SO_REUSEPORT, TCP only */
+  /* TLS with what it holds when a connection begins; NULL: plain. Outlives the server. */
+  struct tls_identity *tls;
   /* With `adopt`, `descriptor` is an already bound socket and `address` what it is bound to;
    * it is the listener's from then on, even on failure. */
   bool adopt;
@@ -71,13 +75,15 @@ struct http_listen_options {
 };
 
 struct http_listener_stats {
-  unsigned connections; /* open now */
-  unsigned exchanges;   /* being handled now */
-  uint64_t accepted;    /* connections */
-  uint64_t requests;    /* given to the handler */
-  uint64_t refused;     /* requests answered by the server: malformed, too large, too slow */
-  uint64_t full;        /* times that accepting paused at the limit of connections */
-  uint64_t starved;     /* times that it paused for want of descriptors or memory */
+  unsigned connections;       /* open now */
+  unsigned exchanges;         /* being handled now */
+  uint64_t accepted;          /* connections */
+  uint64_t requests;          /* given to the handler */
+  uint64_t refused;           /* requests answered by the server: malformed, too large, too slow */
+  uint64_t handshakes;        /* of TLS, completed */
+  uint64_t failed_handshakes; /* not TLS, nothing in common, or not in time */
+  uint64_t full;              /* times that accepting paused at the limit of connections */
+  uint64_t starved;           /* times that it paused for want of descriptors or memory */
 };
 
 /* NULL without memory. `timers` and `clock` (NULL: the real one) outlive the server. */
@@ -87,7 +93,8 @@ struct http_server *http_server_new(uv_loop_t *loop, struct timer_heap *timers,
  * callbacks and the last exchange is released; the caller just forgets the pointer. */
 void http_server_free(struct http_server *server);
 
-/* Serves `address`. NULL with the codes of listener_bind, or "out_of_memory". The listener is
+/* Serves `address`. NULL with the codes of listener_bind, "out_of_memory", or "invalid_input" when
+ * TLS has no certificate. The listener is
  * the server's; it lives until http_listener_close and its close callbacks. */
 struct http_listener *http_server_listen(struct http_server *server, const struct address *address,
                                          const struct http_handler *handler,
