@@ -419,7 +419,12 @@ describe("the HTTP API", function()
       'tidegate_build_info{version="[%d.]+"} 1\n', 'tidegate_lua_memory_bytes{worker="1"} %d+',
       "process_cpu_seconds_total [%d.]+\n", "process_open_fds %d+\n", "process_start_time_seconds %d+",
       "process_resident_memory_bytes %d+\n", "tidegate_store_commit_duration_seconds_count %d+\n",
-      'tidegate_dropped_total{what="call_log_rows"} 0\n',
+      'tidegate_dropped_total{what="call_log_rows"} 0\n', 'tidegate_dropped_total{what="statistics"} 0\n',
+      'tidegate_script_stops_total{reason="script_timeout"} 0\n', "process_max_fds %d+\n",
+      'tidegate_script_stops_total{reason="out_of_memory"} 0\n',
+      'tidegate_upstream_requests_total{integration="shop",status="200"} %d+\n',
+      'tidegate_upstream_request_duration_seconds_count{integration="shop"} %d+\n',
+      'tidegate_retries_total{integration="shop"} 0\n', "tidegate_store_commit_duration_seconds_sum [%d.]+\n",
     } do
       assert.matches(pattern, text)
     end

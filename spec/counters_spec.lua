@@ -1,4 +1,7 @@
 local counters = require "tide.state.counters"
+local gauges = require "tide.gauges"
+local task = require "tide.task"
+local t = require "tide.test"
 
 
 -- The sample's value in the rendered text; nil when there is none.
@@ -79,5 +82,23 @@ describe("tide.state.counters", function()
     assert.equal(dropped + 100, counters.dropped_series())
     assert.equal(100, sample('tidegate_spec_many_total{series="other"}'))
     assert.equal(1, sample('tidegate_spec_many_total{i="1000"}'))
+  end)
+end)
+
+
+describe("script_stops_total", function()
+  it("counts the scripts that were stopped", function()
+    local it = t.integration("spinner", { source = [[
+      return { operations = { spin = { run = function() while true do end end } } }
+    ]] })
+    local series = 'tidegate_script_stops_total{reason="script_timeout"}'
+    local guard <close> = gauges.start()
+    t.advance(1)
+    local before, stopped = sample(series), task.stats().time_stops
+    assert.is_false((pcall(it.call, "spin", {})))
+    t.advance(6)
+    assert.equal(stopped + 1, task.stats().time_stops)
+    assert.equal(before + 1, sample(series))
+    assert.equal("number", type(sample('tidegate_script_stops_total{reason="out_of_memory"}')))
   end)
 end)

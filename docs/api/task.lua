@@ -79,9 +79,9 @@ function task.all(list, options) end
 ---@param list (fun(): any)[]
 function task.race(list) end
 
---- CPU milliseconds that the running task used since its last wait (approximate), and
---- the number of live operations of this worker.
----@return { live_operations: integer, tasks: integer, ready: integer }
+--- Numbers of this worker: what lives now, and how many scripts it has stopped for CPU time and
+--- for memory.
+---@return { live_operations: integer, tasks: integer, ready: integer, memory_bytes: integer, time_stops: integer, memory_stops: integer }
 function task.stats() end
 
 return task

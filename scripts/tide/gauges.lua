@@ -11,6 +11,7 @@ local M = {}
 local INTERVAL_SECONDS = 5
 
 counters.describe("lua_memory_bytes", "gauge", "Memory of the Lua state of each worker.")
+counters.describe("script_stops_total", "counter", "Scripts that were stopped, for want of CPU time or of memory.")
 counters.describe("build_info", "gauge", "Constant 1; the version is a label.")
 counters.describe("provider_info", "gauge", "Constant 1 for each loaded provider; its version is a label.")
 
@@ -27,13 +28,31 @@ local function watch_store(known)
 end
 
 
+-- What the engine counts itself: each look adds what is new since the last one.
+local function new_stops()
+  local stops = {
+    time_stops = { counter = counters.counter("script_stops_total", 'reason="script_timeout"'), known = 0 },
+    memory_stops = { counter = counters.counter("script_stops_total", 'reason="out_of_memory"'), known = 0 },
+  }
+  return function()
+    local stats = task.stats()
+    for name, stop in pairs(stops) do
+      stop.counter:add(stats[name] - stop.known)
+      stop.known = stats[name]
+    end
+  end
+end
+
+
 -- Measures this worker's own states every few seconds, until cancelled; the main one, the store's.
 function M.start()
   local memory = counters.gauge("lua_memory_bytes", ('worker="%d"'):format(host.worker))
+  local count_stops = new_stops()
   return task.detach(function()
     local lost = 0
     while true do
       memory:set(collectgarbage("count") * 1024)
+      count_stops()
       if host.worker == 0 then
         lost = watch_store(lost)
       end

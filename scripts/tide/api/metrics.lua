@@ -3,6 +3,7 @@
 local counters = require "tide.state.counters"
 local host = require "tide.host"
 local log = require "tide.log"
+local statistics = require "tide.state.statistics"
 local store = require "tide.store"
 
 local M = {}
@@ -19,6 +20,12 @@ local function add(parts, name, kind, help, ...)
 end
 
 
+local function open_files_max()
+  local limits = host.read_file("/proc/self/limits") or ""
+  return tonumber(limits:match("\nMax open files%s+(%d+)")) or 0
+end
+
+
 -- What C keeps as sums is written out as it is: a cell for each worker would add it up.
 local function render_process(parts)
   local process = host.process()
@@ -27,6 +34,8 @@ local function render_process(parts)
   add(parts, "process_resident_memory_bytes", "gauge", "Resident memory of the process.",
     { "", process.resident_bytes })
   add(parts, "process_open_fds", "gauge", "Open file descriptors.", { "", #(host.list("/proc/self/fd") or {}) })
+  add(parts, "process_max_fds", "gauge", "Most file descriptors that the process may have open.",
+    { "", open_files_max() })
   add(parts, "process_start_time_seconds", "gauge", "When the process started.", { "", started })
 end
 
@@ -40,7 +49,9 @@ local function render_store(parts)
   add(parts, "tidegate_dropped_total", "counter", "What was given up because a bound was reached.",
     { '{what="call_log_rows"}', stats.dropped + stats.failed },
     { '{what="log_lines"}', log.stats().dropped },
-    { '{what="series"}', counters.dropped_series() })
+    { '{what="series"}', counters.dropped_series() },
+    { '{what="statistics"}', statistics.refused() },
+    { '{what="store_requests"}', stats.refused })
 end
 
 
