@@ -1,5 +1,6 @@
 local json = require "tide.json"
 local sandbox = require "tide.sandbox"
+local task = require "tide.task"
 
 
 local function run(source, options)
@@ -107,6 +108,65 @@ describe("sandbox", function()
     assert.equal("", (run('return string.rep("", math.maxinteger)')))
     assert.equal("a,a", (run('return ("a"):rep(2, ",")')))
     assert.equal("", (run('return ("a"):rep(-1)')))
+  end)
+
+  it("stops a pattern that would match for hours, whatever catches the error", function()
+    finally(function() task.budget(nil) end)
+    local text, pattern = '("a"):rep(60)', '(("a?"):rep(60) .. ("a"):rep(60))'
+    for _, call in ipairs({ "string.find(%s, %s)", "(%s):match(%s)", "string.gmatch(%s, %s)()",
+      '(%s):gsub(%s, "")', "pcall(string.find, %s, %s)", "pcall(function() (%s):gsub(%s, {}) end)",
+      '("x"):gsub("x", function() return (%s):match(%s) end)' }) do
+      task.budget(50, "acme")
+      local value, err = run("return " .. call:format(text, pattern))
+      assert.is_nil(value)
+      assert.equal("providers/acme.lua: stopped while it was loaded: acme used more than 50 ms of CPU "
+        .. "between two waits and was stopped", err)
+    end
+  end)
+
+  it("stops what would walk a text over and over", function()
+    finally(function() task.budget(nil) end)
+    for _, call in ipairs({ '("a"):rep(1 << 20):find(".-b")', '("("):rep(1 << 20):find("%b()")',
+      '("a"):rep(1 << 20):match("[" .. ("b"):rep(1 << 20) .. "]-c")',
+      '("a"):rep(1 << 20):match("(.*)%1b")' }) do
+      task.budget(50, "acme")
+      local value, err = run("return " .. call)
+      assert.is_nil(value)
+      assert.matches("acme used more than 50 ms", err)
+    end
+  end)
+
+  it("bounds what the table library does in C", function()
+    finally(function() task.budget(nil) end)
+    local huge = "setmetatable({}, { __len = function() return 1 << 53 end })"
+    for _, call in ipairs({ "table.move({}, 1, 1 << 53, 2)", "table.insert(" .. huge .. ", 1, 1)",
+      "table.remove(" .. huge .. ", 1)", "table.move({}, math.mininteger, math.maxinteger, 1, {})" }) do
+      local value, err = run("return " .. call)
+      assert.is_nil(value)
+      assert.matches("more than 8388608 elements", err)
+    end
+    local sorting = "local t = {} for i = 1, 3000000 do t[i] = i * 7919 % 3000017 end table.sort(t) return t[1]"
+    task.budget(1000, "acme")
+    local value, err = run(sorting)
+    assert.is_nil(value)
+    assert.matches("acme used more than 1000 ms", err)
+  end)
+
+  it("leaves the table library as it is otherwise", function()
+    assert.same({ 1, 2, 3 }, (run("local t = { 3, 1, 2 } table.sort(t) return t")))
+    assert.same({ 3, 2, 1 }, (run("local t = { 3, 1, 2 } table.sort(t, function(a, b) return a > b end) return t")))
+    assert.is_true((run([[
+      local t = {}
+      for i = 1, 50000 do t[i] = i * 7919 % 50021 end
+      table.sort(t)
+      for i = 2, #t do assert(t[i - 1] <= t[i]) end
+      return true
+    ]])))
+    assert.same({ 2, 1, 3 }, (run("local t = { 1, 3 } table.insert(t, 1, 2) return t")))
+    assert.same({ 3 }, (run("local t = { 1, 3 } assert(table.remove(t, 1) == 1) return t")))
+    assert.same({ 1, 2, 5 }, (run("return table.move({ 1, 2 }, 1, 2, 1, { 4, 4, 5 })")))
+    local _, err = run("table.insert(nil, 1)")
+    assert.matches("bad argument #1 to 'insert'", err)
   end)
 
   it("has the usual os.time, os.date and os.clock", function()

@@ -15,8 +15,10 @@ return {
       run = function(ctx, input) ctx.sleep(input.seconds) return { slept = input.seconds } end,
     },
     spin = { run = function() while true do pcall(function() while true do end end) end end },
-    -- Hours inside of one C function, where no hook reaches.
-    stick = { run = function() return { at = string.find(("a"):rep(60), ("a?"):rep(60) .. ("a"):rep(60)) } end },
+    -- Long inside of one C function, where no hook reaches: until the memory ends.
+    stick = { run = function()
+      return table.concat(setmetatable({}, { __len = function() return 1 << 53 end, __index = rawlen }))
+    end },
   },
 }
 ]]

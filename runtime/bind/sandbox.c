@@ -3,6 +3,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "bind/pattern.h"
+#include "bind/sandbox_table.h"
 #include "engine/budget.h"
 #include "engine/task.h"
 
@@ -73,5 +75,11 @@ static const luaL_Reg module_functions[] = {
 
 int luaopen_tide_engine_sandbox(lua_State *L) {
   luaL_newlib(L, module_functions);
+  lua_newtable(L);
+  pattern_set_functions(L);
+  lua_setfield(L, -2, "string");
+  lua_newtable(L);
+  sandbox_table_set_functions(L);
+  lua_setfield(L, -2, "table");
   return 1;
 }

@@ -57,5 +57,8 @@ void budget_stuck(lua_State *running, double seconds);
 /* Raises the stop again if the running task is stopped; the end of every protected call
  * that a script can make. */
 void budget_check(lua_State *L);
+/* For C that works for long where no hook reaches: stops and raises when the running task has
+ * used up its limit. Cheap until the task is late; call it every ten thousand steps or so. */
+void budget_look(lua_State *L);
 
 #endif

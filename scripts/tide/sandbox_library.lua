@@ -94,11 +94,12 @@ local function os_date(format, seconds)
 end
 
 
-local function copy_library(library)
+-- `bounded` holds what takes the place of functions that could run away in C.
+local function copy_library(library, bounded)
   local copy = {}
   for name, member in pairs(library) do
     if not LEFT_OUT[name] then
-      copy[name] = member
+      copy[name] = bounded and bounded[name] or member
     end
   end
   return copy
@@ -115,20 +116,23 @@ function M.new()
   env.pcall, env.xpcall, env.setmetatable = engine.pcall, engine.xpcall, engine.setmetatable
   env.getmetatable = safe_getmetatable
   env.print = print_to_log
-  env.string = copy_library(string)
+  env.string = copy_library(string, engine.string)
   env.string.rep = bounded_rep
   env.math = copy_library(math)
-  env.table = copy_library(table)
+  env.table = copy_library(table, engine.table)
   env.utf8 = copy_library(utf8)
   env.os = { time = os_time, date = os_date, clock = time.monotonic }
   return env
 end
 
 
---- Makes methods of strings (`s:rep(n)`) the bounded ones too: their metatable is shared by all
+--- Makes methods of strings (`s:rep(n)`, `s:find(p)`) the bounded ones too: their metatable is shared by all
 --- code of a Lua state. Once per state; again is harmless.
 function M.protect_strings()
   rawset(string, "rep", bounded_rep)
+  for name, bounded in pairs(engine.string) do
+    rawset(string, name, bounded)
+  end
 end
 
 
