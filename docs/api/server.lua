@@ -52,10 +52,14 @@ function Request:respond(status, headers, body) end
 ---
 --- A listener that is not closed serves until the worker ends, held or not.
 ---
---- Codes: "invalid_input" (not an address), "address_in_use", "io_error", "out_of_memory".
+--- With `tls` it speaks TLS with the certificate of `tide.tls`. What is no TLS, or does not finish
+--- its handshake in 10 s, is closed and counted.
+---
+--- Codes: "invalid_input" (not an address, TLS without a certificate), "address_in_use", "io_error",
+--- "out_of_memory".
 ---@param address string
 ---@param handler fun(request: ServerRequest)
----@param options? { max_body_bytes?: integer, max_connections?: integer, reuse_port?: boolean } 1 MiB; 10,240, at which accepting pauses; SO_REUSEPORT, false
+---@param options? { max_body_bytes?: integer, max_connections?: integer, reuse_port?: boolean, tls?: boolean } 1 MiB; 10,240, at which accepting pauses; SO_REUSEPORT, false; false
 ---@return Listener|nil, string? message, string? code
 function server.listen(address, handler, options) end
 
@@ -70,9 +74,9 @@ function Listener:drain() end
 function Listener:close() end
 --- `connections` open now and `requests` being handled now; counted since the start:
 --- connections `accepted`, requests `handled` (given to the handler) and `refused` (answered
---- by the server itself), times that accepting paused because the connections were `full` or
+--- by the server itself), `handshakes` of TLS that were completed and `failed_handshakes`, times that accepting paused because the connections were `full` or
 --- the process `starved` of descriptors. All 0 once closed.
----@return { connections: integer, requests: integer, accepted: integer, handled: integer, refused: integer, full: integer, starved: integer }
+---@return { connections: integer, requests: integer, accepted: integer, handled: integer, refused: integer, handshakes: integer, failed_handshakes: integer, full: integer, starved: integer }
 function Listener:stats() end
 
 return server

@@ -23,6 +23,7 @@
 #include "bind/task.h"
 #include "bind/text.h"
 #include "bind/time.h"
+#include "bind/tls.h"
 #include "bind/uuid.h"
 #include "bind/xml.h"
 #include "engine/app.h"
@@ -47,6 +48,7 @@ static const luaL_Reg modules[] = {
     {"tide.store", luaopen_tide_store},
     {"tide.text", luaopen_tide_text},
     {"tide.time", luaopen_tide_time},
+    {"tide.tls", luaopen_tide_tls},
     {"tide.uuid", luaopen_tide_uuid},
     {NULL, NULL},
 };

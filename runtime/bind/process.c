@@ -10,6 +10,7 @@
 #include "bind/shared.h"
 #include "io/http_client.h"
 #include "io/store.h"
+#include "io/tls_identity.h"
 #include "state/call_statistics.h"
 #include "state/counters.h"
 #include "state/publication.h"
@@ -26,9 +27,10 @@ static int open_all(struct shared *shared) {
   shared->singleflight = singleflight_new();
   shared->publications = publications_new();
   shared->secrets = secrets_new();
+  shared->tls_identity = tls_identity_new();
   bool complete = shared->counters != NULL && shared->statistics != NULL &&
                   shared->singleflight != NULL && shared->publications != NULL &&
-                  shared->secrets != NULL && shared->log != NULL;
+                  shared->secrets != NULL && shared->tls_identity != NULL && shared->log != NULL;
   return complete && http_client_open_library() == 0 ? 0 : -1;
 }
 
@@ -50,6 +52,7 @@ static void close_store(struct store *store) {
 void process_close(struct shared *shared) {
   if (shared == NULL) return;
   close_store(shared->store);
+  tls_identity_free(shared->tls_identity);
   secrets_free(shared->secrets);
   publications_free(shared->publications);
   singleflight_free(shared->singleflight);

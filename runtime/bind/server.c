@@ -9,6 +9,7 @@
 #include "bind/operation.h"
 #include "bind/server_problem.h"
 #include "bind/server_request.h"
+#include "bind/shared.h"
 #include "engine/worker.h"
 #include "io/http_server.h"
 
@@ -116,6 +117,9 @@ static void check_option(lua_State *L, struct http_listen_options *options) {
   } else if (strcmp(name, "reuse_port") == 0) {
     luaL_argcheck(L, lua_isboolean(L, -1), 3, "reuse_port must be true or false");
     options->reuse_port = lua_toboolean(L, -1);
+  } else if (strcmp(name, "tls") == 0) {
+    luaL_argcheck(L, lua_isboolean(L, -1), 3, "tls must be true or false");
+    options->tls = lua_toboolean(L, -1) ? shared_of(L)->tls_identity : NULL;
   } else {
     luaL_argerror(L, 3, lua_pushfstring(L, "there is no option \"%s\"", name));
   }
@@ -218,12 +222,14 @@ static int l_stats(lua_State *L) {
   struct bound *bound = check_bound(L);
   struct http_listener_stats stats = {0};
   if (bound->listener != NULL) stats = http_listener_stats(bound->listener);
-  lua_createtable(L, 0, 7);
+  lua_createtable(L, 0, 9);
   set_count(L, "connections", stats.connections);
   set_count(L, "requests", stats.exchanges);
   set_count(L, "accepted", stats.accepted);
   set_count(L, "handled", stats.requests);
   set_count(L, "refused", stats.refused);
+  set_count(L, "handshakes", stats.handshakes);
+  set_count(L, "failed_handshakes", stats.failed_handshakes);
   set_count(L, "full", stats.full);
   set_count(L, "starved", stats.starved);
   return 1;

@@ -12,6 +12,7 @@ struct publications;
 struct secrets;
 struct singleflight;
 struct store;
+struct tls_identity;
 
 struct shared {
   struct log *log;
@@ -20,6 +21,7 @@ struct shared {
   struct call_statistics *statistics;
   struct singleflight *singleflight;
   struct publications *publications;
+  struct tls_identity *tls_identity; /* of the public API; without a certificate until tls.load */
   struct store *store; /* NULL until store.open; set by the main worker before others start */
 };
 

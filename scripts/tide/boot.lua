@@ -98,6 +98,7 @@ end
 local function listen(address, handler, config)
   local listener, message = server.listen(address, handler, {
     reuse_port = not address:match("^unix:") or nil,
+    tls = config.tls ~= nil and not address:match("^unix:"),
     max_body_bytes = config.max_request_bytes,
   })
   if not listener then

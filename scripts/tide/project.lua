@@ -6,6 +6,7 @@ local locate = require "tide.locate"
 local settings = require "tide.settings"
 local sources = require "tide.sources"
 local store = require "tide.store"
+local tls = require "tide.tls"
 local tokens = require "tide.tokens"
 
 local M = {}
@@ -80,13 +81,32 @@ function Project:open_locked()
 end
 
 
+-- Loads the certificate of `tls`, for every listener of the process. When it ends, false when the API
+-- is plain; nil and "FILE:LINE: tls: message".
+function Project:load_certificate()
+  local files = self.config.tls
+  if files == nil then
+    return false
+  end
+  local expires_at, message = tls.load(files.certificate, files.key)
+  if expires_at == nil then
+    return nil, ("%s: tls: %s"):format(self.where({ "tls" }), message)
+  end
+  return expires_at
+end
+
+
+-- An address of the API as its callers write it.
+function Project:shown_address(address)
+  return self.config.tls and not address:match("^unix:") and "https://" .. address or address
+end
+
+
 -- What config.lua asks for and this version cannot do. Serving without it would be no service.
 local function unsupported(config, where)
   local faults = {}
-  for _, key in ipairs({ "tls", "redis" }) do
-    if config[key] ~= nil then
-      faults[#faults + 1] = ("%s: %s: this version does not have it; leave it out"):format(where({ key }), key)
-    end
+  if config.redis ~= nil then
+    faults[#faults + 1] = where({ "redis" }) .. ": redis: this version does not have it; leave it out"
   end
   if not config.store:match("^sqlite:.") then
     faults[#faults + 1] = where({ "store" }) .. ": store: this version knows sqlite:PATH only"
@@ -126,7 +146,7 @@ function M.read(config_path, getenv)
   if #faults > 0 then
     return nil, faults
   end
-  return setmetatable({ config_path = config_path, sources = read, config = config }, Project)
+  return setmetatable({ config_path = config_path, sources = read, config = config, where = where }, Project)
 end
 
 

@@ -9,6 +9,7 @@ local store = require "tide.store"
 local task = require "tide.task"
 local time = require "tide.time"
 local boot = require "tide.boot"
+local certificate = require "tide.certificate"
 local gauges = require "tide.gauges"
 local generation = require "tide.generation"
 local health = require "tide.api.health"
@@ -120,10 +121,27 @@ function Service:open_store()
 end
 
 
+-- Before the workers, whose listeners show it.
+function Service:load_certificate()
+  local expires_at, message = self.project:load_certificate()
+  if expires_at then
+    certificate.note(expires_at)
+  end
+  return expires_at ~= nil, message
+end
+
+
 function Service:reserve()
   local message
   self.addresses, message = host.reserve(self.project.config.listen)
-  return self.addresses, message
+  if not self.addresses then
+    return nil, message
+  end
+  self.shown = {}
+  for index, address in ipairs(self.addresses) do
+    self.shown[index] = self.project:shown_address(address)
+  end
+  return true
 end
 
 
@@ -132,7 +150,7 @@ function Service:publish_facts()
   host.publish(health.STATE, "starting")
   host.publish(metrics.STARTED, ("%.3f"):format(time.now()))
   host.publish(status.FACTS, json.encode {
-    listen = json.array(self.addresses), workers = config.workers, config = self.project.config_path,
+    listen = json.array(self.shown), workers = config.workers, config = self.project.config_path,
   })
   return true
 end
@@ -160,7 +178,7 @@ function Service:listen_locally()
   if not self.socket then
     return nil, message
   end
-  return host.write_file(self.project:file("address"), lines(self.addresses) .. "\n")
+  return host.write_file(self.project:file("address"), lines(self.shown) .. "\n")
 end
 
 
@@ -169,6 +187,7 @@ local function steps(options)
   return {
     function(service) return service.project:lock() end,
     function(service) return service:build(options.strict) end,
+    Service.load_certificate,
     Service.reserve,
     Service.open_store,
     Service.ensure_token,
@@ -189,11 +208,12 @@ function Service:start(options)
   end
   host.publish(health.STATE, "serving")
   self.ticker = gauges.start()
+  self.certificate = self.project.config.tls and certificate.watch()
   self.windows = metric_windows.start()
   gauges.describe_generation(self.generation)
-  log.info(("listening on %s with %d workers"):format(table.concat(self.addresses, ", "),
+  log.info(("listening on %s with %d workers"):format(table.concat(self.shown, ", "),
     self.project.config.workers), {
-    addresses = self.addresses, workers = self.project.config.workers, version = host.version,
+    addresses = self.shown, workers = self.project.config.workers, version = host.version,
     pid = host.process().pid, generation = generation.describe(self.generation),
     migrations_applied = self.migrations,
   })
@@ -225,7 +245,8 @@ local function curl_line(address, example, token_path)
   if socket then
     parts[#parts + 1] = "--unix-socket " .. socket
   end
-  parts[#parts + 1] = (socket and "http://localhost" or "http://" .. address) .. example.path
+  local origin = socket and "http://localhost" or address:match("^https://") and address or "http://" .. address
+  parts[#parts + 1] = origin .. example.path
   parts[#parts + 1] = ('-H "Authorization: Bearer $(cat %s)"'):format(token_path)
   if example.body then
     parts[#parts + 1] = ("-H 'Content-Type: application/json' -d '%s'"):format(example.body)
@@ -236,11 +257,11 @@ end
 
 -- For whoever started the service by hand.
 function Service:greet()
-  local words = { ("Tidegate %s listens on %s"):format(host.version, table.concat(self.addresses, ", ")) }
+  local words = { ("Tidegate %s listens on %s"):format(host.version, table.concat(self.shown, ", ")) }
   if self.token_path then
     words[#words + 1] = "The administrator's token is in " .. self.token_path
     words[#words + 1] = "Try it:"
-    words[#words + 1] = "  " .. curl_line(self.addresses[1], self:example(), self.token_path)
+    words[#words + 1] = "  " .. curl_line(self.shown[1], self:example(), self.token_path)
   else
     words[#words + 1] = "Make a token: tidegate token create --name NAME --role caller"
   end
@@ -277,6 +298,9 @@ function Service:stop(signal)
   task.timeout(left, boot.drain, { self.socket })
   self.socket:close()
   self.ticker:cancel()
+  if self.certificate then
+    self.certificate:cancel()
+  end
   self.windows:stop()
   local flushed, message = store.flush()
   if not flushed then

@@ -1,6 +1,7 @@
 -- `tidegate check`: config.lua and every provider, without starting anything.
 
 local boot = require "tide.boot"
+local certificate = require "tide.certificate"
 local command_line = require "tide.command_line"
 local output = require "tide.output"
 local project = require "tide.project"
@@ -44,6 +45,14 @@ function M.run(options)
   end
   if #generation.errors > 0 then
     return report(generation.errors)
+  end
+  local expires_at, fault = opened:load_certificate()
+  if expires_at == nil then
+    return report({ fault })
+  end
+  local warning = expires_at and certificate.warning(expires_at)
+  if warning then
+    output.say("warning: " .. warning)
   end
   output.print({ ok = true, integrations = summaries(generation) }, options)
   return 0
