@@ -17,7 +17,7 @@ local http = {}
 ---@field fresh_connection? boolean use a new connection (a kept-alive one may be closed without an answer, and libcurl would send the request again)
 ---@field http2? boolean false; over TLS, where the other side has it
 ---@field unix_socket? string path of a Unix socket to connect to, on a connection of its own; the url's host is then only named in `Host`
----@field tls? { certificate?: string, key?: string, ca?: string } PEM file paths; the key is looked for in the certificate's file when it is not given
+---@field tls? { certificate?: string, key?: string, ca?: string } texts in PEM form, at most 64 KiB each: a client certificate with its chain; its key (not given: it is in `certificate`); what is trusted instead of the system's bundle. A connection is reused only for the same three
 
 ---@class HttpResponse
 ---@field status integer
@@ -29,7 +29,7 @@ local http = {}
 
 --- Sends one request and waits for the whole answer.
 --- Failure: `nil, message, code, sent`: code is "timeout", "network_error" (DNS, connect,
---- TLS, reset, cut short), "malformed_response", "too_large", "address_refused",
+--- TLS, reset, cut short), "malformed_response", "too_large", "address_refused", "certificate_unusable" (of `tls`),
 --- "host_refused", "out_of_memory" or "overloaded" (more than 4,096 in flight, or 1,024 names
 --- being looked up); `sent` says whether any byte of the request may have reached the other side.
 --- A request that is not fit to be sent (see HttpRequest) is misuse and raises.

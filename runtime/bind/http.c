@@ -151,15 +151,20 @@ static void read_hosts(lua_State *L, struct description *description) {
   description->request.host_count = count;
 }
 
+static struct http_pem pem_field(lua_State *L, int table, const char *name) {
+  struct http_pem pem = {0};
+  pem.data = string_field(L, table, name, false, &pem.length);
+  return pem;
+}
+
 static void read_tls(lua_State *L, struct http_request *request) {
-  size_t length;
   int type = push_field(L, AT_REQUEST, "tls");
   if (type != LUA_TNIL && type != LUA_TTABLE) wrong_field(L, "tls", "table");
   if (type == LUA_TTABLE) {
     int table = lua_gettop(L);
-    request->certificate = string_field(L, table, "certificate", false, &length);
-    request->key = string_field(L, table, "key", false, &length);
-    request->ca = string_field(L, table, "ca", false, &length);
+    request->certificate = pem_field(L, table, "certificate");
+    request->key = pem_field(L, table, "key");
+    request->ca = pem_field(L, table, "ca");
   }
   lua_pop(L, 1);
 }

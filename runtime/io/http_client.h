@@ -85,7 +85,8 @@ void http_operation_free(struct http_operation *operation);
 
 bool http_operation_is_done(const struct http_operation *operation);
 /* What went wrong, NULL when there is an answer: code "timeout", "network_error",
- * "malformed_response", "too_large", "address_refused", "out_of_memory". What follows is valid
+ * "malformed_response", "too_large", "address_refused", "out_of_memory", or "certificate_unusable"
+ * (the request's own, or its key or trust anchor). What follows is valid
  * only of operations that are done. */
 const struct err *http_operation_error(const struct http_operation *operation);
 /* Whether any byte of the request may have reached the other side: false when it failed in DNS,

@@ -30,7 +30,7 @@ struct http_operation {
   bool expects_body; /* not HEAD */
   bool is_literal;   /* the URL names an address or `localhost` */
   bool http2;
-  bool is_customised; /* the handle holds TLS files or a socket's path and is reset before its
+  bool is_customised; /* the handle holds certificates or a socket's path and is reset before its
                          next use */
   struct unix_path unix_path; /* closed: connect by address */
   bool has_failed;            /* `err` is filled */

@@ -70,6 +70,15 @@ static int check_host(const struct http_request *request, const struct url *url,
                  url->host);
 }
 
+static int check_tls(const struct http_request *request, struct err *err) {
+  if (request->certificate.length > HTTP_REQUEST_PEM_MAX ||
+      request->key.length > HTTP_REQUEST_PEM_MAX || request->ca.length > HTTP_REQUEST_PEM_MAX)
+    return refuse(err, "a certificate or key for TLS is larger than 64 KiB");
+  if (request->key.data != NULL && request->certificate.data == NULL)
+    return refuse(err, "a key for TLS needs its certificate");
+  return 0;
+}
+
 int http_request_check(const struct http_request *request, struct url *url, struct err *err) {
   if (check_method(request, err) != 0) return -1;
   if (url_parse(url, request->url, request->url_length, err) != 0) return -1;
@@ -77,6 +86,7 @@ int http_request_check(const struct http_request *request, struct url *url, stru
     return refuse(err, "a request can have at most 100 headers");
   for (size_t i = 0; i < request->header_count; i++)
     if (check_header(&request->headers[i], err) != 0) return -1;
+  if (check_tls(request, err) != 0) return -1;
   return check_host(request, url, err);
 }
 

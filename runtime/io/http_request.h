@@ -18,6 +18,13 @@
 #define HTTP_REQUEST_HEAD_MAX (128 * 1024) /* bytes of URL and headers */
 #define HTTP_REQUEST_METHOD_MAX 20
 #define HTTP_REQUEST_HOSTS_MAX 100
+#define HTTP_REQUEST_PEM_MAX (64 * 1024) /* bytes of a certificate, a key, a trust anchor */
+
+/* Text in PEM form; `data` NULL: none. */
+struct http_pem {
+  const char *data;
+  size_t length;
+};
 
 /* What to send. Everything is copied at the start of the operation but `body`, which must stay
  * as it is until the operation is freed. */
@@ -40,14 +47,14 @@ struct http_request {
   bool http2;              /* over TLS, where the other side has it */
   const char *unix_socket; /* path of the socket that is connected to, whatever the URL's host
                               (which is not looked up); NULL: by the URL */
-  const char *certificate; /* PEM file paths; NULL: none, and the client's bundle */
-  const char *key;
-  const char *ca;
+  struct http_pem certificate; /* of the client, with its chain; none: it shows none */
+  struct http_pem key;         /* none: it is in `certificate` */
+  struct http_pem ca;          /* trusted instead of the client's bundle */
 };
 
 /* -1 with code "invalid_input" when method, URL or headers are not fit to be sent (CR, LF and
- * NUL among the reasons), "host_refused" when no pattern matches the host; `url` is filled
- * otherwise. Messages name no values. */
+ * NUL among the reasons) or a PEM is too long, "host_refused" when no pattern matches the host;
+ * `url` is filled otherwise. Messages name no values. */
 int http_request_check(const struct http_request *request, struct url *url, struct err *err);
 
 /* URL and headers as libcurl takes them. Embedded; one thread at a time. */

@@ -189,15 +189,36 @@ static void set_method(CURL *easy, const struct http_request *request) {
   curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
 }
 
+static int set_blob(CURL *easy, CURLoption option, const char *data, size_t length) {
+  struct curl_blob blob = {.data = (void *)data, .len = length, .flags = CURL_BLOB_COPY};
+  return curl_easy_setopt(easy, option, &blob) == CURLE_OK ? 0 : -1;
+}
+
+/* Certificate and key as one text, given for both: libcurl compares certificates, not keys, before
+ * it reuses a connection, and who knows only a certificate is not its owner. */
+static int set_identity(CURL *easy, const struct http_pem *certificate,
+                        const struct http_pem *key) {
+  struct buf both;
+  buf_init(&both, 2 * HTTP_REQUEST_PEM_MAX + 1);
+  int status = buf_reserve(&both, certificate->length + 1 + key->length);
+  if (status == 0) status = buf_append(&both, certificate->data, certificate->length);
+  if (status == 0) status = buf_append(&both, "\n", 1);
+  if (status == 0) status = buf_append(&both, key->data, key->length);
+  if (status == 0) status = set_blob(easy, CURLOPT_SSLCERT_BLOB, both.data, both.length);
+  if (status == 0) status = set_blob(easy, CURLOPT_SSLKEY_BLOB, both.data, both.length);
+  if (both.data != NULL) explicit_bzero(both.data, both.capacity);
+  buf_deinit(&both);
+  return status;
+}
+
 static int set_tls(struct http_operation *operation, const struct http_request *request) {
-  if (request->certificate == NULL && request->key == NULL && request->ca == NULL) return 0;
-  CURL *easy = operation->easy;
-  const char *key = request->key != NULL ? request->key : request->certificate;
+  const struct http_pem *certificate = &request->certificate, *ca = &request->ca;
+  if (certificate->data == NULL && ca->data == NULL) return 0;
   operation->is_customised = true;
-  if (curl_easy_setopt(easy, CURLOPT_SSLCERT, request->certificate) != CURLE_OK) return -1;
-  if (curl_easy_setopt(easy, CURLOPT_SSLKEY, key) != CURLE_OK) return -1;
-  if (request->ca == NULL) return 0;
-  return curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca) == CURLE_OK ? 0 : -1;
+  if (certificate->data != NULL && set_identity(operation->easy, certificate, &request->key) != 0)
+    return -1;
+  if (ca->data == NULL) return 0;
+  return set_blob(operation->easy, CURLOPT_CAINFO_BLOB, ca->data, ca->length);
 }
 
 /* A connection of its own: libcurl would look for one to reuse by a path that names a descriptor
@@ -279,6 +300,10 @@ static const char *code_of(const struct http_operation *operation, CURLcode code
       return "malformed_response";
     case CURLE_OPERATION_TIMEDOUT:
       return "timeout";
+    case CURLE_SSL_CERTPROBLEM:
+      return "certificate_unusable";
+    case CURLE_SSL_CACERT_BADFILE: /* the request's own, or the client's bundle */
+      return operation->is_customised ? "certificate_unusable" : "network_error";
     case CURLE_OUT_OF_MEMORY:
       return is_long_line(operation, code) ? "too_large" : "out_of_memory";
     default:

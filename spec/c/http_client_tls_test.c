@@ -4,6 +4,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "http_call.h"
@@ -56,6 +58,25 @@ static void a_certificate_that_is_not_good_is_refused_with_its_reason(void **sta
   assert_not_trusted(fixture, fixture->certificates.wrong_host, "subject name");
 }
 
+struct pem {
+  char *bytes; /* NUL-terminated */
+  struct http_pem text;
+};
+
+static struct pem read_pem(const char *path) {
+  static const size_t size = 16384;
+  struct pem pem = {.bytes = calloc(1, size)};
+  FILE *file = fopen(path, "r");
+  assert_true(file != NULL && pem.bytes != NULL);
+  pem.text = (struct http_pem){pem.bytes, fread(pem.bytes, 1, size - 1, file)};
+  fclose(file);
+  return pem;
+}
+
+static void free_pem(struct pem *pem) {
+  free(pem->bytes);
+}
+
 static void the_system_does_not_trust_what_the_option_does(void **state) {
   struct http_client_fixture *fixture = *state;
   struct http_call call;
@@ -66,11 +87,13 @@ static void the_system_does_not_trust_what_the_option_does(void **state) {
   http_call_perform(fixture, &call);
   http_call_assert_error(&call, "network_error");
   http_call_finish(&call);
+  struct pem authority = read_pem(fixture->certificates.authority);
   prepare_tls(fixture, &call, "localhost");
-  call.request.ca = fixture->certificates.authority;
+  call.request.ca = authority.text;
   http_call_perform(fixture, &call);
   http_call_assert_answer(&call, 200, "ok");
   http_call_finish(&call);
+  free_pem(&authority);
   /* The handle is used again, without what this request brought. */
   prepare_tls(fixture, &call, "localhost");
   call.request.fresh_connection = true;
@@ -79,26 +102,147 @@ static void the_system_does_not_trust_what_the_option_does(void **state) {
   http_call_finish(&call);
 }
 
-static void a_client_certificate_is_shown_to_those_who_ask(void **state) {
-  struct http_client_fixture *fixture = *state;
+/* --- client certificates ---------------------------------------------------------------- */
+
+static bool answer_who(struct upstream_connection *connection,
+                       const struct upstream_request *request, void *argument) {
+  char name[64];
+  (void)request, (void)argument;
+  upstream_client_name(connection, name);
+  upstream_answer(connection, 200, "", name, strlen(name));
+  return true;
+}
+
+static void serve_those_known(struct http_client_fixture *fixture) {
+  upstream_stop(fixture->upstream);
+  fixture->upstream =
+      upstream_start(&(struct upstream_options){.answer = answer_who,
+                                                .certificate = fixture->certificates.valid,
+                                                .client_ca = fixture->certificates.authority});
+}
+
+/* A request of whoever `pem` is. */
+static void prepare_as(struct http_client_fixture *fixture, struct http_call *call,
+                       const struct http_pem *pem) {
+  prepare_tls(fixture, call, "localhost");
+  if (pem != NULL) call->request.certificate = *pem;
+}
+
+static void assert_known_as(struct http_client_fixture *fixture, const struct http_pem *pem,
+                            bool fresh, const char *name) {
   struct http_call call;
-  serve_tls(fixture, fixture->certificates.valid, fixture->certificates.authority);
-  prepare_tls(fixture, &call, "localhost");
-  call.request.certificate = fixture->certificates.client;
+  prepare_as(fixture, &call, pem);
+  call.request.fresh_connection = fresh;
   http_call_perform(fixture, &call);
-  http_call_assert_answer(&call, 200, "ok");
-  http_call_finish(&call);
-  prepare_tls(fixture, &call, "localhost");
-  http_call_perform(fixture, &call);
-  http_call_assert_error(&call, "network_error");
-  http_call_finish(&call);
-  prepare_tls(fixture, &call, "localhost");
-  call.request.certificate = "/nonexistent.pem";
-  http_call_perform(fixture, &call);
-  http_call_assert_error(&call, "network_error");
-  assert_false(http_operation_sent(call.operation));
+  http_call_assert_answer(&call, 200, name);
   http_call_finish(&call);
 }
+
+static void assert_fails(struct http_client_fixture *fixture, const struct http_call *prepared,
+                         const char *code) {
+  struct http_call call = *prepared;
+  call.request.url = call.url;
+  http_call_perform(fixture, &call);
+  http_call_assert_error(&call, code);
+  http_call_finish(&call);
+}
+
+static void a_client_certificate_is_shown_to_those_who_ask(void **state) {
+  struct http_client_fixture *fixture = *state;
+  struct pem client = read_pem(fixture->certificates.client);
+  struct http_call call;
+  serve_those_known(fixture);
+  assert_known_as(fixture, &client.text, false, "client");
+  prepare_as(fixture, &call, NULL);
+  assert_fails(fixture, &call, "network_error");
+  free_pem(&client);
+}
+
+static void each_client_certificate_has_connections_of_its_own(void **state) {
+  struct http_client_fixture *fixture = *state;
+  struct pem client = read_pem(fixture->certificates.client);
+  struct pem other = read_pem(fixture->certificates.valid);
+  serve_those_known(fixture);
+  for (int i = 0; i < 5; i++) {
+    assert_known_as(fixture, &client.text, false, "client");
+    assert_known_as(fixture, &other.text, false, "valid");
+  }
+  assert_int_equal(upstream_connections(fixture->upstream), 2);
+  free_pem(&client);
+  free_pem(&other);
+}
+
+static void each_client_certificate_has_sessions_of_its_own(void **state) {
+  struct http_client_fixture *fixture = *state;
+  struct pem client = read_pem(fixture->certificates.client);
+  struct pem other = read_pem(fixture->certificates.valid);
+  serve_those_known(fixture);
+  for (int i = 0; i < 5; i++) {
+    assert_known_as(fixture, &client.text, true, "client");
+    assert_known_as(fixture, &other.text, true, "valid");
+  }
+  free_pem(&client);
+  free_pem(&other);
+}
+
+static void who_has_only_the_certificate_is_not_its_owner(void **state) {
+  struct http_client_fixture *fixture = *state;
+  struct pem client = read_pem(fixture->certificates.client);
+  struct pem other = read_pem(fixture->certificates.valid);
+  struct http_call call;
+  serve_those_known(fixture);
+  /* Certificate alone, then key alone: the file has them in this order. */
+  char *key = strstr(client.bytes, "-----BEGIN PRIVATE");
+  assert_non_null(key);
+  struct http_pem certificate = {client.bytes, (size_t)(key - client.bytes)};
+  struct http_pem own_key = {key, client.text.length - certificate.length};
+  prepare_as(fixture, &call, &certificate);
+  call.request.key = own_key;
+  http_call_perform(fixture, &call);
+  http_call_assert_answer(&call, 200, "client");
+  http_call_finish(&call);
+  /* There is a connection of the owner's now, which is not for those: */
+  prepare_as(fixture, &call, &certificate);
+  assert_fails(fixture, &call, "certificate_unusable");
+  key = strstr(other.bytes, "-----BEGIN PRIVATE");
+  assert_non_null(key);
+  call.request.key = (struct http_pem){key, strlen(key)};
+  assert_fails(fixture, &call, "certificate_unusable");
+  assert_int_equal(upstream_requests(fixture->upstream), 1);
+  free_pem(&client);
+  free_pem(&other);
+}
+
+static void what_is_no_pem_is_not_usable(void **state) {
+  struct http_client_fixture *fixture = *state;
+  struct http_pem noise = {"noise", 5};
+  struct http_call call;
+  serve_those_known(fixture);
+  prepare_as(fixture, &call, &noise);
+  assert_fails(fixture, &call, "certificate_unusable");
+  prepare_as(fixture, &call, NULL);
+  call.request.ca = noise;
+  assert_fails(fixture, &call, "certificate_unusable");
+  assert_int_equal(upstream_requests(fixture->upstream), 0);
+}
+
+static void a_key_without_a_certificate_or_a_long_one_is_misuse(void **state) {
+  struct http_client_fixture *fixture = *state;
+  static char text[HTTP_REQUEST_PEM_MAX + 1];
+  struct http_call call;
+  serve_those_known(fixture);
+  prepare_as(fixture, &call, NULL);
+  call.request.key = (struct http_pem){"key", 3};
+  http_call_start(fixture, &call);
+  assert_null(call.operation);
+  assert_string_equal(call.err.code, "invalid_input");
+  prepare_as(fixture, &call, &(struct http_pem){text, sizeof text});
+  http_call_start(fixture, &call);
+  assert_null(call.operation);
+  assert_string_equal(call.err.code, "invalid_input");
+}
+
+/* --- sessions and connections ----------------------------------------------------------- */
 
 static void a_tls_session_is_resumed(void **state) {
   struct http_client_fixture *fixture = *state;
@@ -153,6 +297,11 @@ int main(void) {
       TLS(a_certificate_that_is_not_good_is_refused_with_its_reason),
       TLS(the_system_does_not_trust_what_the_option_does),
       TLS(a_client_certificate_is_shown_to_those_who_ask),
+      TLS(each_client_certificate_has_connections_of_its_own),
+      TLS(each_client_certificate_has_sessions_of_its_own),
+      TLS(who_has_only_the_certificate_is_not_its_owner),
+      TLS(what_is_no_pem_is_not_usable),
+      TLS(a_key_without_a_certificate_or_a_long_one_is_misuse),
       TLS(a_tls_session_is_resumed),
       TLS(a_tls_connection_is_kept_and_used_again),
       TLS(tls_to_a_server_that_speaks_plain_text_is_an_error),

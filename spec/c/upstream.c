@@ -82,6 +82,14 @@ void upstream_answer(struct upstream_connection *connection, int status, const c
   free(whole);
 }
 
+void upstream_client_name(struct upstream_connection *connection, char name[64]) {
+  name[0] = '\0';
+  X509 *certificate = SSL_get1_peer_certificate(connection->ssl);
+  if (certificate == NULL) return;
+  X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name, 64);
+  X509_free(certificate);
+}
+
 void upstream_reset(struct upstream_connection *connection) {
   struct linger linger = {.l_onoff = 1, .l_linger = 0};
   setsockopt(connection->descriptor, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);

@@ -49,6 +49,8 @@ void upstream_say(struct upstream_connection *connection, const char *text);
 /* An answer with a Content-Length. */
 void upstream_answer(struct upstream_connection *connection, int status, const char *headers,
                      const void *body, size_t length);
+/* The name in the client's certificate; "" when it showed none. */
+void upstream_client_name(struct upstream_connection *connection, char name[64]);
 /* The connection ends with RST. */
 void upstream_reset(struct upstream_connection *connection);
 /* Sleeps in small steps until the time is over (false) or the other side has gone or the upstream
