@@ -136,6 +136,9 @@ describe("provider contract", function()
     { "auth = { scheme = 'token' },", "needs the field fetch" },
     { "auth = { scheme = 'token', fetch = 'x' },", "auth.fetch: must be a function" },
     { "tls = { cert = 'x' },", "tls.cert: unknown key" },
+    { "tls = { ca = 5 },", "tls.ca: must be the name of a secret" },
+    { "tls = { ca = '/etc/ca.pem' },", "tls.ca: the name of a secret is" },
+    { "tls = { key = 'k' },", "tls.key: is of no use without a certificate" },
     { "webhooks = { on = {} },", "has no signature" },
     { "webhooks = { signature = 'hmac-sha257' },",
       "unknown scheme hmac-sha257 (did you mean hmac-sha256?)" },
@@ -225,7 +228,7 @@ describe("provider contract", function()
       end
     end
     assert.equal(provider_auth.function_supported and 0 or 1, #faults_of("auth = function() end,"))
-    assert.equal(provider_auth.tls_supported and 0 or 1, #faults_of("tls = { ca = 'x' },"))
+    assert.equal(0, #faults_of("tls = { certificate = 'c', key = 'k', ca = 'a' },"))
   end)
 
   it("reports all faults at once, at most 100", function()

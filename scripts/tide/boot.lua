@@ -133,7 +133,7 @@ function M.start(addresses, workers)
       listeners[#listeners + 1] = listen(address, handler, built.config)
     end
   end
-  local ticker = gauges.start()
+  local ticker = gauges.start(built.config.tls and listeners)
   return function()
     M.drain(listeners)
     ticker:cancel()

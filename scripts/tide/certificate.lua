@@ -12,7 +12,8 @@ local M = {}
 local INTERVAL_SECONDS = 1
 local SOON_SECONDS = 14 * 86400
 
-counters.describe("certificate_expires_seconds", "gauge", "When the certificate of the API ends, in seconds since 1970.")
+counters.describe("certificate_expires_seconds", "gauge",
+  "When the certificate of the API ends, in seconds since 1970.")
 
 
 -- What to say of a certificate that ends then: nil when there is time.

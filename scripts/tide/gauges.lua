@@ -12,6 +12,7 @@ local INTERVAL_SECONDS = 5
 
 counters.describe("lua_memory_bytes", "gauge", "Memory of the Lua state of each worker.")
 counters.describe("script_stops_total", "counter", "Scripts that were stopped, for want of CPU time or of memory.")
+counters.describe("tls_handshakes_total", "counter", "Handshakes of clients of the API, by outcome.")
 counters.describe("build_info", "gauge", "Constant 1; the version is a label.")
 counters.describe("provider_info", "gauge", "Constant 1 for each loaded provider; its version is a label.")
 
@@ -44,15 +45,40 @@ local function new_stops()
 end
 
 
--- Measures this worker's own states every few seconds, until cancelled; the main one, the store's.
-function M.start()
+-- The same of listeners that speak TLS.
+local function new_handshakes(listeners)
+  local outcomes = {
+    handshakes = { counter = counters.counter("tls_handshakes_total", 'outcome="ok"'), known = 0 },
+    failed_handshakes = { counter = counters.counter("tls_handshakes_total", 'outcome="failed"'), known = 0 },
+  }
+  return function()
+    for name, outcome in pairs(outcomes) do
+      local count = 0
+      for _, listener in ipairs(listeners) do
+        count = count + listener:stats()[name]
+      end
+      outcome.counter:add(count - outcome.known)
+      outcome.known = count
+    end
+  end
+end
+
+
+local function nothing() end
+
+
+-- Measures this worker's own states every few seconds, until cancelled; the main one, the store's;
+-- those of `listeners`, if they speak TLS.
+function M.start(listeners)
   local memory = counters.gauge("lua_memory_bytes", ('worker="%d"'):format(host.worker))
   local count_stops = new_stops()
+  local count_handshakes = listeners and new_handshakes(listeners) or nothing
   return task.detach(function()
     local lost = 0
     while true do
       memory:set(collectgarbage("count") * 1024)
       count_stops()
+      count_handshakes()
       if host.worker == 0 then
         lost = watch_store(lost)
       end

@@ -262,11 +262,13 @@ local function check_tls(check, tls)
     if not provider_auth.tls_fields[field] then
       check:fault({ "tls", field }, "unknown key" .. suggest.hint(field, provider_auth.tls_fields))
     elseif type(tls[field]) ~= "string" then
-      check:fault({ "tls", field }, "must be the path of a PEM file")
+      check:fault({ "tls", field }, "must be the name of a secret that holds PEM")
+    else
+      check:secret(tls[field], { "tls", field })
     end
   end
-  if not provider_auth.tls_supported then
-    check:fault({ "tls" }, "is not supported by this version")
+  if tls.key ~= nil and tls.certificate == nil then
+    check:fault({ "tls", "key" }, "is of no use without a certificate")
   end
 end
 

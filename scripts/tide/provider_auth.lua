@@ -49,9 +49,9 @@ M.schemes = {
 
 --- `auth = function(ctx, request)`: whether this version runs it.
 M.function_supported = false
---- `tls = { certificate, key, ca }` (mTLS): whether this version runs it.
-M.tls_supported = false
 
+-- Of `tls = { certificate, key, ca }`, for requests to the origin of base_url: each names a secret
+-- that holds PEM.
 M.tls_fields = { certificate = true, key = true, ca = true }
 
 

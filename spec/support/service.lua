@@ -170,7 +170,8 @@ function Process:forget()
 end
 
 
--- Starts the service on a free port and waits until it serves.
+-- Starts the service on a free port and waits until it serves. `options`: workers, environment, and what
+-- its own requests bring for TLS, as `tls` of tide.http.
 function Project:serve(options)
   options = options or {}
   local arguments = { "serve", "--listen", "127.0.0.1:0", "--workers", tostring(options.workers or 1) }
@@ -183,6 +184,8 @@ function Project:serve(options)
     return service:stderr():find("listens on", 1, true)
   end)
   service.address = self:read("var/address"):match("%S+")
+  service.origin = service.address:match("^https:") and service.address or "http://" .. service.address
+  service.tls = options.tls
   service.token = self:exists("var/admin.token") and self:read("var/admin.token"):match("%S+") or nil
   return service
 end
@@ -205,7 +208,8 @@ function Process:request(method, path, options)
     headers[#headers + 1] = { name, value }
   end
   local response, message, _, sent = http.request {
-    method = method, url = "http://" .. self.address .. path, headers = headers, body = body,
+    method = method, url = self.origin .. path, tls = self.tls, fresh_connection = options.fresh_connection,
+    headers = headers, body = body,
     timeout_seconds = 9,
   }
   if not response then

@@ -3,6 +3,7 @@
 
 local http = require "tide.http"
 local auth = require "tide.auth"
+local secrets = require "tide.secrets"
 
 local M = {}
 
@@ -21,6 +22,19 @@ local function bind_base(base_url)
 end
 
 
+-- What `tls` names, read at use: a function that returns the texts; nil without `tls`.
+local function bind_tls(integration)
+  local names = integration.provider.tls
+  return names and function()
+    local texts = {}
+    for field, name in pairs(names) do
+      texts[field] = secrets.value(integration, name)
+    end
+    return texts
+  end
+end
+
+
 local function bind(integration)
   local base = bind_base(integration.values.base_url)
   local hosts = { base and base.host }
@@ -31,6 +45,7 @@ local function bind(integration)
     values = integration.values,
     base = base,
     hosts = hosts,
+    tls = bind_tls(integration),
     auth = integration.provider.auth and auth.bind(integration, integration.provider.auth),
     classify = integration.provider.classify,
   }

@@ -26,6 +26,7 @@ local TRANSPORT = {
   overloaded = "overloaded",
   host_refused = "script_error",
   address_refused = "not_configured",
+  certificate_unusable = "not_configured",
 }
 
 counters.describe("upstream_requests_total", "counter", "Requests to third parties, by status or failure.")
@@ -113,6 +114,11 @@ local function open_entry(call, attempt, request, wire)
 end
 
 
+local function is_at_base(bound, request)
+  return bound.base ~= nil and http.parse_url(request.url).origin == bound.base.origin
+end
+
+
 local function wire_request(call, bound, request)
   local values = call.settings
   return {
@@ -126,6 +132,7 @@ local function wire_request(call, bound, request)
     private = values.allow_private_networks and "allow" or "literal",
     fresh_connection = not READING[request.method] and not request.purpose and has_effect(call, request.method),
     http2 = values.http2,
+    tls = bound.tls and is_at_base(bound, request) and bound.tls() or nil,
   }
 end
 
@@ -185,7 +192,7 @@ local function credentials(bound, request)
   if request.auth then
     return request.auth
   end
-  if bound.auth and bound.base and http.parse_url(request.url).origin == bound.base.origin then
+  if bound.auth and is_at_base(bound, request) then
     return bound.auth
   end
 end
