@@ -5,6 +5,7 @@
 #include <lualib.h>
 #include <string.h>
 
+#include "bind/breaker.h"
 #include "bind/counters.h"
 #include "bind/crypto.h"
 #include "bind/host.h"
@@ -41,6 +42,7 @@ static const luaL_Reg modules[] = {
     {"tide.json", luaopen_tide_json},
     {"tide.re", luaopen_tide_re},
     {"tide.server", luaopen_tide_server},
+    {"tide.state.breaker", luaopen_tide_state_breaker},
     {"tide.state.counters", luaopen_tide_state_counters},
     {"tide.state.secrets", luaopen_tide_state_secrets},
     {"tide.state.singleflight", luaopen_tide_state_singleflight},

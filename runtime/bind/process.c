@@ -11,6 +11,7 @@
 #include "io/http_client.h"
 #include "io/store.h"
 #include "io/tls_identity.h"
+#include "state/breaker.h"
 #include "state/call_statistics.h"
 #include "state/counters.h"
 #include "state/publication.h"
@@ -21,17 +22,15 @@
 #define STORE_CLOSE_NS 10000000000ull
 
 static int open_all(struct shared *shared) {
-  shared->log = log_new(STDOUT_FILENO);
-  shared->counters = counters_new();
-  shared->statistics = call_statistics_new();
-  shared->singleflight = singleflight_new();
-  shared->publications = publications_new();
-  shared->secrets = secrets_new();
-  shared->tls_identity = tls_identity_new();
-  bool complete = shared->counters != NULL && shared->statistics != NULL &&
-                  shared->singleflight != NULL && shared->publications != NULL &&
-                  shared->secrets != NULL && shared->tls_identity != NULL && shared->log != NULL;
-  return complete && http_client_open_library() == 0 ? 0 : -1;
+  if ((shared->log = log_new(STDOUT_FILENO)) == NULL) return -1;
+  if ((shared->counters = counters_new()) == NULL) return -1;
+  if ((shared->statistics = call_statistics_new()) == NULL) return -1;
+  if ((shared->breakers = breakers_new()) == NULL) return -1;
+  if ((shared->singleflight = singleflight_new()) == NULL) return -1;
+  if ((shared->publications = publications_new()) == NULL) return -1;
+  if ((shared->secrets = secrets_new()) == NULL) return -1;
+  if ((shared->tls_identity = tls_identity_new()) == NULL) return -1;
+  return http_client_open_library();
 }
 
 struct shared *process_open(void) {
@@ -57,6 +56,7 @@ void process_close(struct shared *shared) {
   publications_free(shared->publications);
   singleflight_free(shared->singleflight);
   call_statistics_free(shared->statistics);
+  breakers_free(shared->breakers);
   counters_free(shared->counters);
   http_client_close_library();
   log_free(shared->log, LOG_WAIT_MS);

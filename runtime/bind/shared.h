@@ -6,6 +6,7 @@
 #include <lua.h>
 
 struct call_statistics;
+struct breakers;
 struct counters;
 struct log;
 struct publications;
@@ -18,6 +19,7 @@ struct shared {
   struct log *log;
   struct secrets *secrets;
   struct counters *counters;
+  struct breakers *breakers;
   struct call_statistics *statistics;
   struct singleflight *singleflight;
   struct publications *publications;

@@ -1,0 +1,365 @@
+#include "bind/breaker.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "bind/operation.h"
+#include "bind/shared.h"
+#include "engine/task.h"
+#include "engine/worker.h"
+#include "state/breaker.h"
+
+#define CELL_TYPE "tidegate.breaker"
+#define PERMIT_TYPE "tidegate.breaker_permit"
+#define SECONDS_MAX 1e9 /* beyond any sensible span; keeps nanoseconds in 64 bits */
+
+static const char *const mode_words[] = {"auto", "open", "closed", "observe", NULL};
+static const char *const state_words[] = {"closed", "open", "half_open", NULL};
+
+static uint64_t now_of(lua_State *L) {
+  return clock_monotonic_ns(worker_clock(worker_of(L)));
+}
+
+static uint64_t to_ns(double seconds) {
+  if (!(seconds > 0)) return 0;
+  return (uint64_t)((seconds < SECONDS_MAX ? seconds : SECONDS_MAX) * 1e9);
+}
+
+static void push_seconds(lua_State *L, uint64_t nanoseconds) {
+  lua_pushnumber(L, (double)nanoseconds / 1e9);
+}
+
+static struct breaker *check_cell(lua_State *L) {
+  return *(struct breaker **)luaL_checkudata(L, 1, CELL_TYPE);
+}
+
+/* --- settings --- */
+
+/* The number of a field of the table at 2; `otherwise` when it is absent. */
+static double number_field(lua_State *L, const char *name, double otherwise) {
+  double value = otherwise;
+  if (lua_getfield(L, 2, name) != LUA_TNIL) {
+    if (lua_type(L, -1) != LUA_TNUMBER || !isfinite(lua_tonumber(L, -1)))
+      luaL_argerror(L, 2, lua_pushfstring(L, "%s must be a finite number", name));
+    value = lua_tonumber(L, -1);
+  }
+  lua_pop(L, 1);
+  return value;
+}
+
+static uint32_t count_field(lua_State *L, const char *name, double otherwise) {
+  double value = number_field(L, name, otherwise);
+  if (value < 1) return 1;
+  return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
+static bool enabled_field(lua_State *L) {
+  bool enabled = lua_getfield(L, 2, "enabled") == LUA_TNIL || lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return enabled;
+}
+
+static int cell_configure(lua_State *L) {
+  struct breaker *cell = check_cell(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  struct breaker_settings settings = {
+      .enabled = enabled_field(L),
+      .failure_threshold = count_field(L, "failure_threshold", 5),
+      .timeout_ns = to_ns(number_field(L, "timeout_seconds", 60)),
+      .half_open_calls = count_field(L, "half_open_calls", 1),
+      .window_ns = to_ns(number_field(L, "window_seconds", 0)),
+      .failure_rate = number_field(L, "failure_rate", 0),
+      .slow_ns = to_ns(number_field(L, "slow_call_ms", 0) / 1000),
+  };
+  breaker_configure(cell, &settings, now_of(L));
+  return 0;
+}
+
+/* --- permits --- */
+
+static struct breaker_permit *check_permit(lua_State *L) {
+  return luaL_checkudata(L, 1, PERMIT_TYPE);
+}
+
+static int cell_permit(lua_State *L) {
+  struct breaker *cell = check_cell(L);
+  uint64_t lease_ns = to_ns(luaL_checknumber(L, 2));
+  struct breaker_permit *permit = lua_newuserdatauv(L, sizeof *permit, 0);
+  *permit = (struct breaker_permit){.breaker = NULL, .slot = -1};
+  luaL_setmetatable(L, PERMIT_TYPE);
+  uint64_t retry_after_ns;
+  if (breaker_take(cell, now_of(L), lease_ns, permit, &retry_after_ns)) return 1;
+  lua_pushnil(L);
+  push_seconds(L, retry_after_ns);
+  return 2;
+}
+
+static int permit_success(lua_State *L) {
+  breaker_succeed(check_permit(L), now_of(L), to_ns(luaL_optnumber(L, 2, 0)));
+  return 0;
+}
+
+static int permit_failure(lua_State *L) {
+  breaker_fail(check_permit(L), now_of(L), to_ns(luaL_optnumber(L, 2, 0)));
+  return 0;
+}
+
+static int permit_release(lua_State *L) {
+  breaker_give_back(check_permit(L), now_of(L));
+  return 0;
+}
+
+static int permit_extend(lua_State *L) {
+  breaker_extend(check_permit(L), now_of(L), to_ns(luaL_checknumber(L, 2)));
+  return 0;
+}
+
+/* --- looking --- */
+
+static int cell_state(lua_State *L) {
+  struct breaker *cell = check_cell(L);
+  enum breaker_state state;
+  uint64_t retry_after_ns;
+  bool blocks = breaker_blocks(cell, now_of(L), &state, &retry_after_ns);
+  lua_pushstring(L, breaker_state_name(state));
+  if (!blocks) return 1;
+  push_seconds(L, retry_after_ns);
+  return 2;
+}
+
+static int cell_blocks(lua_State *L) {
+  struct breaker *cell = check_cell(L);
+  enum breaker_state state;
+  uint64_t retry_after_ns;
+  bool blocks = breaker_blocks(cell, now_of(L), &state, &retry_after_ns);
+  lua_pushboolean(L, blocks);
+  if (blocks)
+    push_seconds(L, retry_after_ns);
+  else
+    lua_pushnil(L);
+  lua_pushstring(L, breaker_state_name(state));
+  return 3;
+}
+
+static int cell_set_mode(lua_State *L) {
+  struct breaker *cell = check_cell(L);
+  breaker_set_mode(cell, (enum breaker_mode)luaL_checkoption(L, 2, NULL, mode_words), now_of(L));
+  return 0;
+}
+
+static int cell_mode(lua_State *L) {
+  lua_pushstring(L, breaker_mode_name(breaker_read(check_cell(L), now_of(L)).mode));
+  return 1;
+}
+
+static void set_integer(lua_State *L, const char *name, uint64_t value) {
+  lua_pushinteger(L, (lua_Integer)value);
+  lua_setfield(L, -2, name);
+}
+
+static void set_text(lua_State *L, const char *name, const char *text) {
+  lua_pushstring(L, text);
+  lua_setfield(L, -2, name);
+}
+
+static void set_seconds(lua_State *L, const char *name, double seconds) {
+  lua_pushnumber(L, seconds);
+  lua_setfield(L, -2, name);
+}
+
+static int cell_info(lua_State *L) {
+  uint64_t now_ns = now_of(L);
+  struct breaker_info info = breaker_read(check_cell(L), now_ns);
+  lua_createtable(L, 0, 11);
+  set_text(L, "state", breaker_state_name(info.state));
+  set_text(L, "mode", breaker_mode_name(info.mode));
+  set_integer(L, "consecutive_failures", info.consecutive_failures);
+  set_integer(L, "calls", info.calls);
+  set_integer(L, "failures", info.failures);
+  set_integer(L, "slow", info.slow);
+  set_integer(L, "probes_out", info.probes_out);
+  set_integer(L, "opened_total", info.opened_total);
+  set_integer(L, "refused_total", info.refused_total);
+  if (info.retry_after_ns > 0) set_seconds(L, "retry_after", (double)info.retry_after_ns / 1e9);
+  if (info.open_since_ns > 0) {
+    uint64_t ago_ns = now_ns > info.open_since_ns ? now_ns - info.open_since_ns : 0;
+    double wall = (double)clock_wall_ms(worker_clock(worker_of(L))) / 1e3;
+    set_seconds(L, "opened_at", wall - (double)ago_ns / 1e9);
+  }
+  return 1;
+}
+
+/* --- surviving a restart --- */
+
+static int cell_save(lua_State *L) {
+  struct breaker_memory memory = breaker_save(check_cell(L), now_of(L));
+  lua_createtable(L, 0, 4);
+  set_text(L, "state", breaker_state_name(memory.state));
+  set_text(L, "mode", breaker_mode_name(memory.mode));
+  set_integer(L, "consecutive_failures", memory.consecutive_failures);
+  set_seconds(L, "open_for_seconds", (double)memory.open_for_ns / 1e9);
+  return 1;
+}
+
+/* The word of a field of the table at 2 as its place in `words`; 0 for an unknown one. */
+static int word_field(lua_State *L, const char *name, const char *const *words) {
+  int found = 0;
+  if (lua_getfield(L, 2, name) == LUA_TSTRING)
+    for (int i = 0; words[i] != NULL; i++) {
+      lua_pushstring(L, words[i]);
+      if (lua_rawequal(L, -1, -2)) found = i;
+      lua_pop(L, 1);
+    }
+  lua_pop(L, 1);
+  return found;
+}
+
+static int cell_restore(lua_State *L) {
+  struct breaker *cell = check_cell(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  double failures = number_field(L, "consecutive_failures", 0);
+  struct breaker_memory memory = {
+      .state = (enum breaker_state)word_field(L, "state", state_words),
+      .mode = (enum breaker_mode)word_field(L, "mode", mode_words),
+      .open_for_ns = to_ns(number_field(L, "open_for_seconds", 0)),
+      .consecutive_failures = failures > 0 && failures < UINT32_MAX ? (uint32_t)failures : 0,
+  };
+  breaker_restore(cell, &memory, to_ns(luaL_optnumber(L, 3, 0)), now_of(L));
+  return 0;
+}
+
+/* --- changes --- */
+
+/* Who waits for a change. A notice travels through the mailbox, one at a time, so the struct
+ * lives until the last has arrived: it is counted. */
+struct listener {
+  struct worker *worker;
+  struct breakers *breakers;
+  struct task *task; /* NULL once it has stopped listening */
+  struct mailbox_letter letter;
+  atomic_bool is_posted;
+  atomic_int references;
+};
+
+static void release_listener(struct listener *listener) {
+  if (atomic_fetch_sub(&listener->references, 1) == 1) free(listener);
+}
+
+static void on_letter(void *argument) {
+  struct listener *listener = argument;
+  atomic_store(&listener->is_posted, false);
+  if (listener->task != NULL) task_wake(listener->task);
+  release_listener(listener);
+}
+
+/* On any thread, under a lock. */
+static void on_change(void *argument) {
+  struct listener *listener = argument;
+  if (atomic_exchange(&listener->is_posted, true)) return;
+  atomic_fetch_add(&listener->references, 1);
+  if (worker_post_letter(listener->worker, &listener->letter, on_letter, listener) != 0)
+    release_listener(listener);
+}
+
+static void stop_listening(void *pointer) {
+  struct listener *listener = pointer;
+  breakers_listen(listener->breakers, NULL, NULL);
+  listener->task = NULL;
+  release_listener(listener);
+}
+
+static int push_change(lua_State *L, const struct breaker_change *change) {
+  lua_createtable(L, 0, 6);
+  set_text(L, "name", change->name);
+  set_text(L, "from", breaker_state_name(change->from));
+  set_text(L, "to", breaker_state_name(change->to));
+  set_text(L, "mode", breaker_mode_name(change->mode));
+  set_text(L, "reason", breaker_reason_text(change->reason));
+  set_seconds(L, "at", (double)clock_wall_ms(worker_clock(worker_of(L))) / 1e3);
+  return 1;
+}
+
+static int next_change(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  struct listener *listener = operation_check(L, (int)context)->pointer;
+  struct breaker_change change;
+  if (breakers_take_change(listener->breakers, &change)) return push_change(L, &change);
+  return task_await(L, next_change, context);
+}
+
+static int l_next_change(lua_State *L) {
+  lua_settop(L, 0);
+  struct worker *worker = worker_of(L);
+  struct task *task = task_current(L);
+  struct operation *operation = operation_open(L, stop_listening);
+  struct listener *listener = calloc(1, sizeof *listener);
+  if (listener == NULL) return luaL_error(L, "no memory to listen");
+  listener->worker = worker;
+  listener->breakers = shared_of(L)->breakers;
+  listener->task = task;
+  atomic_init(&listener->is_posted, false);
+  atomic_init(&listener->references, 1);
+  operation_hold(L, operation, listener);
+  breakers_listen(listener->breakers, on_change, listener);
+  return next_change(L, LUA_OK, 1);
+}
+
+static int l_dropped(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)breakers_dropped(shared_of(L)->breakers));
+  return 1;
+}
+
+static int l_cell(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  struct breaker **handle = lua_newuserdatauv(L, sizeof *handle, 0);
+  *handle = breakers_cell(shared_of(L)->breakers, name);
+  if (*handle == NULL) return luaL_error(L, "no breaker for '%s': bad name, or too many", name);
+  luaL_setmetatable(L, CELL_TYPE);
+  return 1;
+}
+
+static const luaL_Reg cell_methods[] = {
+    {"configure", cell_configure}, {"state", cell_state},
+    {"blocks", cell_blocks},       {"permit", cell_permit},
+    {"set_mode", cell_set_mode},   {"mode", cell_mode},
+    {"info", cell_info},           {"save", cell_save},
+    {"restore", cell_restore},     {NULL, NULL},
+};
+
+static const luaL_Reg permit_methods[] = {
+    {"success", permit_success},
+    {"failure", permit_failure},
+    {"release", permit_release},
+    {"extend", permit_extend},
+    {NULL, NULL},
+};
+
+static const luaL_Reg module_functions[] = {
+    {"cell", l_cell},
+    {"next_change", l_next_change},
+    {"dropped", l_dropped},
+    {NULL, NULL},
+};
+
+static void new_type(lua_State *L, const char *name, const luaL_Reg *methods) {
+  luaL_newmetatable(L, name);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_setfield(L, -2, "__index");
+}
+
+int luaopen_tide_state_breaker(lua_State *L) {
+  new_type(L, CELL_TYPE, cell_methods);
+  new_type(L, PERMIT_TYPE, permit_methods);
+  lua_pushcfunction(L, permit_release);
+  lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, permit_release);
+  lua_setfield(L, -2, "__close");
+  luaL_newlib(L, module_functions);
+  return 1;
+}
