@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <iconv.h>
+#include <stdint.h>
 #include <strings.h>
 
 #define STEP 16384
@@ -37,7 +38,7 @@ static int convert(iconv_t converter, const char *text, size_t length, struct bu
 
 int cp949_to_utf8(const char *text, size_t length, struct buf *out, struct err *err) {
   iconv_t converter = iconv_open("UTF-8", "CP949");
-  if (converter == (iconv_t)-1)
+  if ((intptr_t)converter == -1)
     return err_set(err, "internal", "the C library has no converter for CP949");
   int result = convert(converter, text, length, out, err);
   iconv_close(converter);

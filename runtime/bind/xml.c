@@ -2,7 +2,6 @@
 
 #include <lauxlib.h>
 #include <lua.h>
-#include <string.h>
 
 #include "bind/bytes.h"
 #include "bind/json_value.h"
@@ -17,7 +16,6 @@ struct builder {
   lua_State *L;
   int mark; /* stack index of the array mark */
   int depth;
-  lua_Integer child_counts[XML_DEPTH_MAX];
 };
 
 static void push_slice(lua_State *L, struct xml_slice slice) {
@@ -37,7 +35,7 @@ static void open_element(struct builder *builder, struct xml_slice name) {
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);
   lua_setfield(L, -4, "children");
-  builder->child_counts[builder->depth++] = 0;
+  builder->depth++;
 }
 
 static void add_attribute(struct builder *builder, const struct xml_item *item) {
@@ -52,7 +50,7 @@ static void close_element(struct builder *builder, struct xml_slice text) {
   push_slice(L, text);
   lua_setfield(L, -4, "text");
   lua_pop(L, SLOTS - 1);
-  if (--builder->depth > 0) lua_rawseti(L, -2, ++builder->child_counts[builder->depth - 1]);
+  if (--builder->depth > 0) lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
 /* Pushes the element of the document. */
