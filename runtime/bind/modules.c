@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bind/breaker.h"
+#include "bind/cache.h"
 #include "bind/counters.h"
 #include "bind/crypto.h"
 #include "bind/host.h"
@@ -43,6 +44,7 @@ static const luaL_Reg modules[] = {
     {"tide.re", luaopen_tide_re},
     {"tide.server", luaopen_tide_server},
     {"tide.state.breaker", luaopen_tide_state_breaker},
+    {"tide.state.cache", luaopen_tide_state_cache},
     {"tide.state.counters", luaopen_tide_state_counters},
     {"tide.state.secrets", luaopen_tide_state_secrets},
     {"tide.state.singleflight", luaopen_tide_state_singleflight},

@@ -12,6 +12,7 @@
 #include "io/store.h"
 #include "io/tls_identity.h"
 #include "state/breaker.h"
+#include "state/cache.h"
 #include "state/call_statistics.h"
 #include "state/counters.h"
 #include "state/publication.h"
@@ -19,6 +20,7 @@
 #include "state/singleflight.h"
 
 #define LOG_WAIT_MS 2000
+#define CACHE_BYTES_MAX (128 * 1024 * 1024) /* until the configuration is read */
 #define STORE_CLOSE_NS 10000000000ull
 
 static int open_all(struct shared *shared) {
@@ -27,6 +29,7 @@ static int open_all(struct shared *shared) {
   if ((shared->statistics = call_statistics_new()) == NULL) return -1;
   if ((shared->breakers = breakers_new()) == NULL) return -1;
   if ((shared->singleflight = singleflight_new()) == NULL) return -1;
+  if ((shared->cache = cache_new(CACHE_BYTES_MAX)) == NULL) return -1;
   if ((shared->publications = publications_new()) == NULL) return -1;
   if ((shared->secrets = secrets_new()) == NULL) return -1;
   if ((shared->tls_identity = tls_identity_new()) == NULL) return -1;
@@ -54,6 +57,7 @@ void process_close(struct shared *shared) {
   tls_identity_free(shared->tls_identity);
   secrets_free(shared->secrets);
   publications_free(shared->publications);
+  cache_free(shared->cache);
   singleflight_free(shared->singleflight);
   call_statistics_free(shared->statistics);
   breakers_free(shared->breakers);

@@ -5,6 +5,7 @@
 
 #include <lua.h>
 
+struct cache;
 struct call_statistics;
 struct breakers;
 struct counters;
@@ -22,6 +23,7 @@ struct shared {
   struct breakers *breakers;
   struct call_statistics *statistics;
   struct singleflight *singleflight;
+  struct cache *cache;
   struct publications *publications;
   struct tls_identity *tls_identity; /* of the public API; without a certificate until tls.load */
   struct store *store; /* NULL until store.open; set by the main worker before others start */
