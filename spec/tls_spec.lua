@@ -6,8 +6,10 @@ local certificate = require "tide.certificate"
 local errors = require "tide.errors"
 local host = require "tide.host"
 local http = require "tide.http"
+local server = require "tide.server"
 local task = require "tide.task"
 local time = require "tide.time"
+local tls = require "tide.tls"
 local certificates = require "spec.support.certificates"
 local support = require "spec.support.service"
 
@@ -157,17 +159,16 @@ describe("the API over TLS", function()
 end)
 
 
--- A third party on a port of its own: `openssl s_server` with more arguments.
-local function start_upstream(project, arguments)
-  local base = project.folder .. "/" .. arguments:gsub("%W", "")
-  local command = "exec openssl s_server -accept 127.0.0.1:0 -cert server.pem -key server.key " .. arguments
-  os.execute(("cd '%s' && sh -c 'echo $$ >%s.pid; %s' >%s.out 2>&1 </dev/null &"):format(project.folder, base, command,
-    base))
+-- A third party that serves files of the folder to those whose certificate it knows.
+local function start_upstream(project)
+  local base = project.folder .. "/upstream"
+  local command = ("echo $$ >%s.pid; exec openssl s_server -accept 127.0.0.1:0 -cert server.pem -key server.key "
+    .. "-HTTP -Verify 1 -verify_return_error -CAfile authority.pem"):format(base)
+  os.execute(("cd '%s' && sh -c '%s' >%s.out 2>&1 </dev/null &"):format(project.folder, command, base))
   local upstream = { pid_file = base .. ".pid" }
-  upstream.port = support.wait("the third party", function()
+  upstream.url = "https://localhost:" .. support.wait("the third party", function()
     return (host.read_file(base .. ".out") or ""):match("ACCEPT [%d.]+:(%d+)")
   end)
-  upstream.url = "https://localhost:" .. upstream.port
   return upstream
 end
 
@@ -178,10 +179,11 @@ end
 
 
 describe("a client certificate", function()
-  local project, known, other, authority, certificate_text, key_text
+  local project, known, elsewhere, requests, authority, certificate_text, key_text
 
   local SOURCE = [[
     return {
+      hosts = { "127.0.0.1" },
       tls = { certificate = "client_certificate", key = "client_key", ca = "trusted" },
       config = { base_url = "%s", max_retries = 0, timeout_seconds = 5 },
       operations = {
@@ -196,16 +198,21 @@ describe("a client certificate", function()
     authority = certificates.authority(project.folder, "authority")
     certificates.issue(project.folder, "authority", "server")
     certificate_text, key_text = certificates.issue(project.folder, "authority", "acme_client")
-    other = start_upstream(project, "-www -verify 1 -CAfile authority.pem")
-    project:write("away", "HTTP/1.0 302 Found\r\nLocation: " .. other.url .. "/\r\n\r\n")
+    assert(tls.load(project.folder .. "/server.pem", project.folder .. "/server.key"))
+    elsewhere = assert(server.listen("127.0.0.1:0", function(request)
+      requests = requests + 1
+      request:respond(200)
+    end, { tls = true }))
+    requests = 0
+    project:write("away", "HTTP/1.0 302 Found\r\nLocation: https://" .. elsewhere.address .. "/\r\n\r\n")
     project:write("here", "HTTP/1.0 200 OK\r\n\r\nhello")
-    known = start_upstream(project, "-HTTP -Verify 1 -verify_return_error -CAfile authority.pem")
+    known = start_upstream(project)
   end)
 
 
   teardown(function()
     stop_upstream(known)
-    stop_upstream(other)
+    elsewhere:close()
     project:close()
   end)
 
@@ -230,18 +237,18 @@ describe("a client certificate", function()
 
   it("is shown to base_url's origin, whose own is trusted by `ca`", function()
     assert.equal("hello", integration(known.url).call("read", { path = "/here" }).page)
-    local page = integration(other.url).call("read", { path = "/" }).page
-    assert.matches("acme_client", page)
   end)
 
 
   it("goes nowhere else, and its `ca` neither: not to another host, not after a redirect", function()
     local acme = integration(known.url)
-    for _, path in ipairs { other.url .. "/", "/away" } do
+    for _, path in ipairs { "https://" .. elsewhere.address .. "/", "/away" } do
       local err = failure(acme.call, "read", { path = path })
       assert.equal("network_error", err.code)
-      assert.matches("certificate", err.message)
+      assert.matches("127%.0%.0%.1:%d+: .*certificate", err.message)
     end
+    assert.equal(0, requests)
+    support.wait("both refusals", function() return elsewhere:stats().failed_handshakes == 2 end)
   end)
 
 
