@@ -237,6 +237,23 @@ describe("the HTTP API", function()
     end)
 
 
+    it("takes its tracestate along, within what everybody has to keep", function()
+      local function passed_on(traceparent, tracestate)
+        shop.requests = {}
+        service:call("shop", "order", { item = "tea" }, { traceparent = traceparent, tracestate = tracestate })
+        return shop.requests[1].headers.tracestate
+      end
+      local sound = "00-" .. TRACE .. "-b7ad6b7169203331-01"
+      local state = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
+      assert.equal(state, passed_on(sound, state))
+      assert.equal(("x"):rep(512), passed_on(sound, ("x"):rep(512)))
+      assert.is_nil(passed_on(sound, ("x"):rep(513)))
+      assert.is_nil(passed_on(sound, "a=\xff"))
+      assert.is_nil(passed_on("nonsense", state))
+      assert.is_nil(passed_on(nil, state))
+    end)
+
+
     it("that is unsound is not", function()
       for _, text in ipairs {
         "00-" .. ("0"):rep(32) .. "-b7ad6b7169203331-01", "00-" .. TRACE .. "-" .. ("0"):rep(16) .. "-01",

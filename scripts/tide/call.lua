@@ -121,6 +121,7 @@ local function new_call(generation, operation, input, options)
     depth = parent and parent.depth + 1 or 1,
     trace_id = options.trace_id or uuid.trace_id(),
     trace_flags = options.trace_flags or parent and parent.trace_flags or SAMPLED,
+    trace_state = options.trace_state or parent and parent.trace_state,
     caller = options.caller,
     user_id = options.user_id,
     idempotency_key = options.idempotency_key,
@@ -171,7 +172,7 @@ end
 
 
 -- Calls an operation. `{ data, json, meta }` (`json` is `data` encoded), or nil and the
--- error table. `options`: trace_id, span_id, trace_flags, caller (the token's name), user_id,
+-- error table. `options`: trace_id, span_id, trace_flags, trace_state, caller (the token's name), user_id,
 -- timeout_ms, deadline (monotonic), idempotency_key, mock, debug, no_cache, parent (the
 -- call whose script made this one). The third result is the call itself, nil when the
 -- operation is not known.

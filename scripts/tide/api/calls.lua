@@ -60,6 +60,7 @@ local function options_of(current)
     trace_id = current.trace_id,
     span_id = current.span_id,
     trace_flags = current.trace_flags,
+    trace_state = current.trace_state,
     caller = identity.name,
     debug = identity.rights.operate and request:header("x-debug") == "1" or nil,
   }

@@ -9,6 +9,7 @@ local M = {}
 
 local NO_TRACE = ("0"):rep(32)
 local NO_SPAN = ("0"):rep(16)
+local TRACE_STATE_MAX = 512
 
 local Exchange = {}
 Exchange.__index = Exchange
@@ -35,6 +36,14 @@ local function read_traceparent(text)
 end
 
 
+-- What others have noted of a trace, passed on as it is: `tracestate` of the same recommendation, as
+-- long as everybody has to keep it. Longer ones, and what is no text, are left out.
+local function read_tracestate(text)
+  local sound = text and #text <= TRACE_STATE_MAX and text:find("%S") and not text:find("[^\t -~]")
+  return sound and text or nil
+end
+
+
 function M.new(instance, request)
   local trace, span, flags = read_traceparent(request:header("traceparent"))
   return setmetatable({
@@ -45,6 +54,7 @@ function M.new(instance, request)
     trace_id = trace or uuid.trace_id(),
     span_id = span,
     trace_flags = flags,
+    trace_state = trace and read_tracestate(request:header("tracestate")),
     params = {},
     identity = nil,     -- whose token it is (api/access.lua)
   }, Exchange)

@@ -47,6 +47,9 @@ local function trace_headers(call, request)
   local span = uuid.span_id()
   request_of.set_header(request, "traceparent", string.format("00-%s-%s-%s", call.trace_id, span,
     call.trace_flags))
+  if call.trace_state then
+    request_of.set_header(request, "tracestate", call.trace_state)
+  end
 end
 
 
