@@ -13,6 +13,7 @@ local certificate = require "tide.certificate"
 local gauges = require "tide.gauges"
 local generation = require "tide.generation"
 local health = require "tide.api.health"
+local idempotency = require "tide.idempotency"
 local metric_windows = require "tide.metric_windows"
 local metrics = require "tide.api.metrics"
 local project = require "tide.project"
@@ -117,7 +118,7 @@ function Service:open_store()
     return nil, ("the store %s: %s"):format(self.project.config.store, message)
   end
   self.migrations = applied
-  return true
+  return idempotency.recover()
 end
 
 
@@ -210,6 +211,7 @@ function Service:start(options)
   self.ticker = gauges.start()
   self.certificate = self.project.config.tls and certificate.watch()
   self.windows = metric_windows.start()
+  self.cleaner = idempotency.start_cleaning()
   gauges.describe_generation(self.generation)
   log.info(("listening on %s with %d workers"):format(table.concat(self.shown, ", "),
     self.project.config.workers), {
@@ -302,6 +304,7 @@ function Service:stop(signal)
     self.certificate:cancel()
   end
   self.windows:stop()
+  self.cleaner:cancel()
   local flushed, message = store.flush()
   if not flushed then
     log.error("rows of the call log may be lost", { error = message })

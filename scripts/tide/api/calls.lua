@@ -3,6 +3,7 @@
 local json = require "tide.json"
 local uuid = require "tide.uuid"
 local call = require "tide.call"
+local idempotency = require "tide.idempotency"
 local exchange = require "tide.api.exchange"
 
 local M = {}
@@ -80,9 +81,20 @@ local function options_of(current)
 end
 
 
+local function perform(current, input, options)
+  local result, err = call.run(current.instance.generation, current.params.name, current.params.operation, input,
+    options)
+  if not result then
+    return nil, err
+  end
+  -- The data is spliced in as it was encoded once.
+  local data = result.json or assert(json.encode(result.data))
+  return { status = 200, body = '{"data":' .. data .. ',"meta":' .. assert(json.encode(result.meta)) .. "}" }
+end
+
+
 local function run(current)
-  local name, operation = current.params.name, current.params.operation
-  local err = current:refuse_integration(name)
+  local err = current:refuse_integration(current.params.name)
   if err then
     return nil, err
   end
@@ -95,14 +107,10 @@ local function run(current)
   if not input then
     return nil, err
   end
-  local result
-  result, err = call.run(current.instance.generation, name, operation, input, options)
-  if not result then
-    return nil, err
+  if options.idempotency_key then
+    return idempotency.run(current, input, options, perform)
   end
-  -- The data is spliced in as it was encoded once.
-  local data = result.json or assert(json.encode(result.data))
-  return { status = 200, body = '{"data":' .. data .. ',"meta":' .. assert(json.encode(result.meta)) .. "}" }
+  return perform(current, input, options)
 end
 
 

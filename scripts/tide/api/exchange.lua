@@ -82,14 +82,20 @@ function Exchange:send(answer)
 end
 
 
-function Exchange:send_problem(err)
+-- The answer that tells an error.
+function Exchange:problem(err)
   local problem = errors.problem(err, { trace_id = self.trace_id })
   local headers = { ["Retry-After"] = problem.retry_after and tostring(problem.retry_after) }
   if problem.code == "unauthorized" then
     headers["WWW-Authenticate"] = "Bearer"
   end
   headers.Allow = err.allow
-  return self:send { status = problem.status, json = problem, type = "application/problem+json", headers = headers }
+  return { status = problem.status, json = problem, type = "application/problem+json", headers = headers }
+end
+
+
+function Exchange:send_problem(err)
+  return self:send(self:problem(err))
 end
 
 
