@@ -14,6 +14,7 @@
 ---@field idempotency_key string the same in every attempt of one call: the caller's, else a UUID
 ---@field config table the effective configuration, read-only: `ctx.config.extra_config.language`
 ---@field http ContextHttp
+---@field cache ContextCache
 ---@field log ContextLog
 local ctx = {}
 
@@ -92,6 +93,51 @@ function http.delete(path, options) end
 ---@param method string upper case
 ---@return HttpAnswer
 function http.request(method, path, options) end
+
+
+--- The integration's own keys, in memory that all workers share; those of mock mode are apart.
+--- Values are kept as JSON: what is looked up is a fresh copy, and `json.null` where a null was. What is
+--- cached may be gone at any time: memory is bounded (`cache_limit_mb`).
+---@class ContextCache
+local cache = {}
+
+---@param key string at most 1,024 bytes
+---@return any|nil value
+function cache.get(key) end
+
+--- A value that cannot be written as JSON raises `script_error`. nil deletes. One over 1 MiB is not kept.
+---@param key string
+---@param value any
+---@param ttl_seconds? number above 0; default `cache_ttl_seconds` of the configuration
+---@return boolean stored, string|nil reason "too_large", or "full" when it is over a sixteenth of the memory
+function cache.set(key, value, ttl_seconds) end
+
+---@param key string
+---@return boolean whether it was there
+function cache.delete(key) end
+
+--- Deletes all keys that match: `*` is any run of bytes, `?` any one byte, `\` takes the byte after
+--- it as it is.
+---@param pattern string at most 1,024 bytes
+---@return integer count
+function cache.delete_pattern(pattern) end
+
+--- The value under `key`, or what `fn()` returns, which is kept. However many ask meanwhile, on any
+--- worker, `fn` runs once: they wait, and get its value, or its error raised. If the call that runs
+--- it ends before it (its deadline; an overrun of its budget), the next one runs its own. nil is
+--- not kept. A delete while `fn` runs wins: its value is handed out and not kept.
+---
+--- `fn` must not fetch its own key: it would wait for itself until the deadline.
+---@param key string
+---@param ttl_seconds? number
+---@param fn fun(): any
+---@return any
+function cache.fetch(key, ttl_seconds, fn) end
+
+--- Forgets the cached result of an operation of this integration for one input.
+---@param operation string
+---@param input? table
+function cache.forget(operation, input) end
 
 
 --- One line of the service's log, with the integration, the operation and the trace id;

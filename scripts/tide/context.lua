@@ -7,6 +7,7 @@ local json = require "tide.json"
 local uuid = require "tide.uuid"
 local script = require "tide.script"
 local secrets = require "tide.secrets"
+local context_cache = require "tide.context_cache"
 local context_http = require "tide.context_http"
 
 local M = {}
@@ -128,6 +129,7 @@ local MEMBERS = {
   end,
   secret = function(call) return function(name) return secret(call, name) end end,
   http = function(call, attempt, purpose) return context_http.new(call, attempt, purpose) end,
+  cache = context_cache.new,
   log = logger,
   all = function() return all end,
   sleep = function() return sleep end,

@@ -1,5 +1,6 @@
 -- The main worker of the running service: the order of start and stop.
 
+local cache = require "tide.state.cache"
 local host = require "tide.host"
 local json = require "tide.json"
 local log = require "tide.log"
@@ -158,6 +159,7 @@ end
 
 
 function Service:start_workers()
+  cache.set_limit(self.project.config.cache_limit_mb * 1024 * 1024)
   host.set_stuck_seconds(self.project.config.worker_stuck_seconds)
   local started, message = host.start_workers(self.project.config.workers, "tide.boot", "start",
     lines(self.addresses), tostring(self.project.config.workers))

@@ -68,6 +68,9 @@ M.top = {
     description = "CPU time after which other tasks of the worker come first." },
   { name = "memory_limit_mb", type = "integer", default = 256, min = 16, max = 1048576,
     description = "Ceiling of the Lua memory of each worker." },
+  { name = "cache_limit_mb", type = "integer", default = 128, min = 1, max = 1048576,
+    description = "Memory for cached results, of all workers together; a single one takes a sixteenth "
+      .. "of it at most." },
   { name = "worker_stuck_seconds", type = "number", default = 30, min = 1, max = 3600,
     description = "A worker that has not returned to its loop for so long ends the process for "
       .. "its supervisor." },

@@ -1,5 +1,6 @@
 -- GET /metrics: Prometheus text.
 
+local cache = require "tide.state.cache"
 local counters = require "tide.state.counters"
 local host = require "tide.host"
 local log = require "tide.log"
@@ -55,6 +56,19 @@ local function render_store(parts)
 end
 
 
+local function render_cache(parts)
+  local stats = cache.stats()
+  add(parts, "tidegate_cache_bytes", "gauge", "Memory that cached entries take.", { "", stats.bytes })
+  add(parts, "tidegate_cache_max_bytes", "gauge", "Memory that they may take (cache_limit_mb).",
+    { "", stats.max_bytes })
+  add(parts, "tidegate_cache_entries", "gauge", "Cached entries.", { "", stats.entries })
+  add(parts, "tidegate_cache_evictions_total", "counter", "Entries that made room for others.",
+    { "", stats.evictions })
+  add(parts, "tidegate_cache_refused_total", "counter", "Values not stored: too large, or older than a delete.",
+    { "", stats.refused })
+end
+
+
 -- The samples without those of integrations that the caller may not know of.
 local function visible(current, text)
   if not (current.identity and current.identity.integrations) then
@@ -71,6 +85,7 @@ local function get(current)
   local parts = { visible(current, counters.render()) }
   render_process(parts)
   render_store(parts)
+  render_cache(parts)
   return { status = 200, body = table.concat(parts), type = "text/plain; version=0.0.4; charset=utf-8" }
 end
 
