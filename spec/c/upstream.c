@@ -52,6 +52,16 @@ static ssize_t receive(struct upstream_connection *connection, void *bytes, size
   return recv(connection->descriptor, bytes, length, 0);
 }
 
+bool upstream_receive(struct upstream_connection *connection, void *bytes, size_t length) {
+  size_t at = 0;
+  while (at < length) {
+    ssize_t count = receive(connection, (char *)bytes + at, length - at);
+    if (count <= 0) return false;
+    at += (size_t)count;
+  }
+  return true;
+}
+
 void upstream_send(struct upstream_connection *connection, const void *bytes, size_t length) {
   const char *at = bytes;
   while (length > 0) {
@@ -145,18 +155,32 @@ static bool shake_hands(struct upstream_connection *connection) {
   return true;
 }
 
-static void *serve(void *argument) {
-  struct upstream_connection *connection = argument;
+static bool has_agreed(const struct upstream_connection *connection) {
+  const unsigned char *protocol = NULL;
+  unsigned length = 0;
+  if (connection->ssl != NULL) SSL_get0_alpn_selected(connection->ssl, &protocol, &length);
+  return length > 0;
+}
+
+static void serve_requests(struct upstream_connection *connection) {
   struct upstream *upstream = connection->upstream;
   struct upstream_request *request = malloc(sizeof *request);
   if (request == NULL) die("malloc");
-  if (shake_hands(connection)) {
-    while (read_request(connection, request)) {
-      atomic_fetch_add(&upstream->requests, 1);
-      if (!upstream->options.answer(connection, request, upstream->options.argument)) break;
-    }
+  while (read_request(connection, request)) {
+    atomic_fetch_add(&upstream->requests, 1);
+    if (!upstream->options.answer(connection, request, upstream->options.argument)) break;
   }
   free(request);
+}
+
+static void *serve(void *argument) {
+  struct upstream_connection *connection = argument;
+  if (shake_hands(connection)) {
+    if (has_agreed(connection))
+      connection->upstream->options.serve(connection);
+    else
+      serve_requests(connection);
+  }
   if (connection->ssl != NULL) {
     SSL_shutdown(connection->ssl);
     SSL_free(connection->ssl);
@@ -211,6 +235,20 @@ static void *accept_all(void *argument) {
   }
 }
 
+static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_length,
+                           const unsigned char *offered, unsigned offered_length, void *argument) {
+  const char *protocol = argument;
+  size_t length = strlen(protocol);
+  (void)ssl;
+  for (unsigned at = 0; at < offered_length; at += offered[at] + 1u) {
+    if (offered[at] != length || memcmp(offered + at + 1, protocol, length) != 0) continue;
+    *chosen = offered + at + 1;
+    *chosen_length = offered[at];
+    return SSL_TLSEXT_ERR_OK;
+  }
+  return SSL_TLSEXT_ERR_NOACK;
+}
+
 static void open_tls(struct upstream *upstream) {
   const struct upstream_options *options = &upstream->options;
   if (options->certificate == NULL) return;
@@ -219,6 +257,8 @@ static void open_tls(struct upstream *upstream) {
       SSL_CTX_use_PrivateKey_file(upstream->tls, options->certificate, SSL_FILETYPE_PEM) != 1)
     die("certificate");
   SSL_CTX_set_session_id_context(upstream->tls, (const unsigned char *)"upstream", 8);
+  if (options->protocol != NULL)
+    SSL_CTX_set_alpn_select_cb(upstream->tls, choose_protocol, (void *)options->protocol);
   if (options->client_ca == NULL) return;
   if (SSL_CTX_load_verify_locations(upstream->tls, options->client_ca, NULL) != 1) die("client ca");
   SSL_CTX_set_verify(upstream->tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);

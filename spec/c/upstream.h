@@ -26,11 +26,16 @@ struct upstream_request {
 typedef bool (*upstream_fn)(struct upstream_connection *connection,
                             const struct upstream_request *request, void *argument);
 
+/* Serves a whole connection that agreed on `protocol`, until it returns. */
+typedef void (*upstream_serve_fn)(struct upstream_connection *connection);
+
 struct upstream_options {
   upstream_fn answer;
   void *argument;
   const char *certificate; /* PEM file with certificate and key: speaks TLS */
   const char *client_ca;   /* PEM file: asks for a client certificate of this issuer */
+  const char *protocol;    /* of ALPN, taken when the client offers it; NULL: none */
+  upstream_serve_fn serve; /* for connections that do */
 };
 
 /* Listens on a free port of 127.0.0.1; aborts the test program when it cannot. */
@@ -43,7 +48,9 @@ int upstream_connections(struct upstream *upstream);
 int upstream_requests(struct upstream *upstream);
 int upstream_resumed(struct upstream *upstream); /* TLS sessions that were resumed */
 
-/* For the answer function. */
+/* For the answer function, or the one that serves. */
+/* Exactly so many bytes; false at the end of the connection. */
+bool upstream_receive(struct upstream_connection *connection, void *bytes, size_t length);
 void upstream_send(struct upstream_connection *connection, const void *bytes, size_t length);
 void upstream_say(struct upstream_connection *connection, const char *text);
 /* An answer with a Content-Length. */
