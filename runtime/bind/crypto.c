@@ -6,14 +6,25 @@
 #include "base/encoding.h"
 #include "bind/operation.h"
 #include "io/crypto.h"
+#include "io/signature.h"
 
 #define RANDOM_MAX 65536
 #define CRYPTO_TYPE "tidegate.crypto"
 
+/* What the module keeps for its worker. */
+struct keeping {
+  struct crypto *crypto; /* NULL: closed */
+  struct signatures *signatures;
+};
+
+static const struct keeping *keeping_of(lua_State *L) {
+  const struct keeping *keeping = lua_touserdata(L, lua_upvalueindex(1));
+  if (keeping->crypto == NULL) luaL_error(L, "tide.crypto is closed: the worker is stopping");
+  return keeping;
+}
+
 static struct crypto *crypto_of(lua_State *L) {
-  struct crypto *crypto = *(struct crypto **)lua_touserdata(L, lua_upvalueindex(1));
-  if (crypto == NULL) luaL_error(L, "tide.crypto is closed: the worker is stopping");
-  return crypto;
+  return keeping_of(L)->crypto;
 }
 
 static enum crypto_algorithm check_algorithm(lua_State *L, int index) {
@@ -187,23 +198,65 @@ static int l_open(lua_State *L) {
   return 1;
 }
 
+static struct signature_bytes check_signed(lua_State *L, int index) {
+  struct signature_bytes bytes;
+  bytes.data = luaL_checklstring(L, index, &bytes.length);
+  return bytes;
+}
+
+static enum signature_algorithm check_signature_algorithm(lua_State *L) {
+  return (enum signature_algorithm)luaL_checkoption(L, 1, NULL, signature_algorithm_names);
+}
+
+static int l_sign(lua_State *L) {
+  unsigned char out[SIGNATURE_BYTES_MAX];
+  size_t out_length;
+  struct err err;
+  lua_settop(L, 3);
+  enum signature_algorithm algorithm = check_signature_algorithm(L);
+  luaL_argcheck(L, algorithm != SIGNATURE_RSA_SHA1, 1, "'rsa-sha1' is for verification only");
+  struct signature_bytes key = check_signed(L, 2);
+  struct signature_bytes data = check_signed(L, 3);
+  if (signature_sign(keeping_of(L)->signatures, algorithm, key, data, out, &out_length, &err) != 0)
+    return bind_fail(L, &err);
+  lua_pushlstring(L, (const char *)out, out_length);
+  return 1;
+}
+
+static int l_verify(lua_State *L) {
+  bool valid;
+  struct err err;
+  lua_settop(L, 4);
+  enum signature_algorithm algorithm = check_signature_algorithm(L);
+  struct signature_bytes key = check_signed(L, 2);
+  struct signature_bytes data = check_signed(L, 3);
+  struct signature_bytes signature = check_signed(L, 4);
+  if (signature_verify(keeping_of(L)->signatures, algorithm, key, data, signature, &valid, &err) !=
+      0)
+    return bind_fail(L, &err);
+  lua_pushboolean(L, valid);
+  return 1;
+}
+
 static int l_free(lua_State *L) {
-  struct crypto **crypto = luaL_checkudata(L, 1, CRYPTO_TYPE);
-  crypto_free(*crypto);
-  *crypto = NULL;
+  struct keeping *keeping = luaL_checkudata(L, 1, CRYPTO_TYPE);
+  crypto_free(keeping->crypto);
+  signatures_free(keeping->signatures);
+  *keeping = (struct keeping){0};
   return 0;
 }
 
-static void push_crypto(lua_State *L) {
+static void push_keeping(lua_State *L) {
   struct err err;
-  struct crypto **crypto = lua_newuserdatauv(L, sizeof(struct crypto *), 0);
-  *crypto = NULL;
+  struct keeping *keeping = lua_newuserdatauv(L, sizeof *keeping, 0);
+  *keeping = (struct keeping){0};
   luaL_newmetatable(L, CRYPTO_TYPE);
   lua_pushcfunction(L, l_free);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
-  *crypto = crypto_new(&err);
-  if (*crypto == NULL) luaL_error(L, "%s", err.message);
+  keeping->crypto = crypto_new(&err);
+  if (keeping->crypto != NULL) keeping->signatures = signatures_new(&err);
+  if (keeping->signatures == NULL) luaL_error(L, "%s", err.message);
 }
 
 static const luaL_Reg module_functions[] = {
@@ -219,12 +272,14 @@ static const luaL_Reg module_functions[] = {
     {"random", l_random},
     {"seal", l_seal},
     {"open", l_open},
+    {"sign", l_sign},
+    {"verify", l_verify},
     {NULL, NULL},
 };
 
 int luaopen_tide_crypto(lua_State *L) {
   luaL_newlibtable(L, module_functions);
-  push_crypto(L);
+  push_keeping(L);
   luaL_setfuncs(L, module_functions, 1);
   return 1;
 }

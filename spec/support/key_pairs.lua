@@ -1,0 +1,188 @@
+-- Key pairs of published examples, for specs: none of them is a secret of anybody's.
+
+local M = {}
+
+-- RFC 7515, A.2.
+M.rsa_private = [[
+-----BEGIN PRIVATE KEY-----
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCh+BYK4uPJtGXO
+jS1lYmM2K5J9vinh8CR3/BYlzJChNuOL2TSXxbbqY913EeZ8dCn5VrD7io8ImtxL
+aYk8wTM/U+3QGbh3hCUv7JFP5IV3aVlL6kKA0ywPVb9ilE8TA5a8bpvfbr3SvaNn
+juygxmj3AbONv/s4yDQs4v5tJ/reSlpIdJed1LnPmt7Ex1sFhSwsD174pcF1A5L5
+ROjtZMEQxrZHYJqkeDrrnGya11UxMFBji4NmXG9veoKjlnAqH2QbgtPr8jkiGUkf
+toaHLFcW9Qr4NY2ai50Xw0Byj3+H2JoY2PyrZ62EWQwuz3WTOTY8BwNNb2BvniHg
+VFbK5emhAgMBAAECggEAEq5xpGnNCivDflJsRQBXHx1hdR1k6Ulwe2JZD50LpXyW
+PEAeP88vLNO97IjlA7/GQ5sLKMgvfTeXZx9SE+7YwVol2NXOoAJe46sui395IW/G
+O+pWJ1O0BkTGoVEn2bKVRUCgu+GjBVaYLU6f3l9kJfFNS3E0QbVdxzubSu3Mkqzj
+kn439X0M/V51gfpRLI9JYanrC4D4qAdGcopV/0ZHHzQlBjudU2QvXt4ehNYTCBr6
+XCLQUShb1juUO1ZdiYoFaFQT5Tw8bGUl/x/jTj3ccPDVZFD9pIuhLhBOneufuBiB
+4cS98l2SR/RQyGWSeWjnczT0QU91p1DhOVRuOopznQKBgQDgHMQQ60imZV1URk0K
+pLttoLhyt3SmqdEf/kgHePDdtzEafpAu+cS191R2JiuoF2yzWXnwFDcqGigp5BNr
+0AHQfD8/Lk8l1Mk09jxxCfui5nYooNyac8YFjm3vItzVCVDnEd3BbVWG8qf6deqE
+lMGAg+C2V0L4oNXnP7LZcPAZRwKBgQC5A8R+CZW2MvRTLLHzwZkUXV866cff7tx6
+kqa0finGG0KgeqlaZPxgCZnFp7AeAcCMtiynVlJ7vMVgePsLq6XtON4tB5kP9jAP
+rq3rbAOal78eUH5OcED6eNuCV8ixEu1eWcPNCS/l1OW1EnXUEoEHKl54Xrrz2uNw
+kgMTP1FZ1wKBgAcCn1dwJKufzBWQxWQp1vsM5fggqPN1qGb5y0MAk3g7/Ls5bkUp
+5u9SN0Ai3Ya6hNnvWJMb7sXQX6U/zyO2M/hTip7tUeh7CXgwo59dkpN75gJLVds2
+9+DAncu3KXU4f2Fa+7bLNrur53k8KwPOq2bbuTG69QtV7Jr5MR0AHWKNAoGBAIf/
+evpitUf+4JYbLpvNXWcY052Mpz22aR84mY3nh3F2LF2mjMJDpTg7FmuyPcVw6EcG
+yoAe9fa65iNqCq+jdw6PVNGo2hxfjSiZ8IIzHdsPXI89//pMjZcQK9r+CCoRjaZj
+OYiIDktVWZzmevJuv6WywUqd57LE3Zar3dLSIkx1AoGAIYd7DHOhrWvxkwPQsRM2
+tOgrjbcrfvtQJipd+DlcxyVuuM9sQLdgjVk2oy26F0EmpScGLq2MowX7fhd/QJQ3
+ydy5cY7YIBi87w93IKLEdfnbJtoOPLUW0ITrJReOgo1cq9SbsxYawBgfp/gh6A56
+03k2+ZQwVK0JKSHuLFkuQ3U=
+-----END PRIVATE KEY-----
+]]
+
+-- Its public key.
+M.rsa_public = [[
+-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAofgWCuLjybRlzo0tZWJj
+NiuSfb4p4fAkd/wWJcyQoTbji9k0l8W26mPddxHmfHQp+Vaw+4qPCJrcS2mJPMEz
+P1Pt0Bm4d4QlL+yRT+SFd2lZS+pCgNMsD1W/YpRPEwOWvG6b32690r2jZ47soMZo
+9wGzjb/7OMg0LOL+bSf63kpaSHSXndS5z5rexMdbBYUsLA9e+KXBdQOS+UTo7WTB
+EMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6/I5IhlJH7aGhyxX
+FvUK+DWNmoudF8NAco9/h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXp
+oQIDAQAB
+-----END PUBLIC KEY-----
+]]
+
+-- A certificate that it signed itself.
+M.rsa_certificate = [[
+-----BEGIN CERTIFICATE-----
+MIICoTCCAYmgAwIBAgIBATANBgkqhkiG9w0BAQsFADATMREwDwYDVQQDDAhzbnMu
+dGVzdDAgFw0yMDAxMDEwMDAwMDBaGA8yMDUwMDEwMTAwMDAwMFowEzERMA8GA1UE
+AwwIc25zLnRlc3QwggEiMA0GCSqGSIb3DQEBAQUAA4IBDwAwggEKAoIBAQCh+BYK
+4uPJtGXOjS1lYmM2K5J9vinh8CR3/BYlzJChNuOL2TSXxbbqY913EeZ8dCn5VrD7
+io8ImtxLaYk8wTM/U+3QGbh3hCUv7JFP5IV3aVlL6kKA0ywPVb9ilE8TA5a8bpvf
+br3SvaNnjuygxmj3AbONv/s4yDQs4v5tJ/reSlpIdJed1LnPmt7Ex1sFhSwsD174
+pcF1A5L5ROjtZMEQxrZHYJqkeDrrnGya11UxMFBji4NmXG9veoKjlnAqH2QbgtPr
+8jkiGUkftoaHLFcW9Qr4NY2ai50Xw0Byj3+H2JoY2PyrZ62EWQwuz3WTOTY8BwNN
+b2BvniHgVFbK5emhAgMBAAEwDQYJKoZIhvcNAQELBQADggEBADehP5qO8rGCXXz8
+N7qNWu83W/UbKUQZ99Xeu8Sver0q759cSri8BK/YWLKacrAnJt/jT9FribaWoaUI
+ZQrpSR9FnJ7Vg9sYdO7ALKbzwoVSBqKNLyyWNuDwovQQ/hhJLWHa2DSzY8+g+24y
+Cbtj3W1SvKxopuBLx/Q5zG+WM0W7J5iPzIcSYCfV+9XoPq0LsCjfLBIvzjQ3J3hx
+rHAkBvD3fNyHp2PUdNxTUqzw4HHgmwDDwHkGKI0UkfgV9LMN5n+JD+jiRsN73gj2
+J8I7G6DAIvTEr27USxtzIrf1E3S8DDlXBO3plMc8eRMGhnD9bjIb6Zq6jZDeJFMb
+0Eyhimc=
+-----END CERTIFICATE-----
+]]
+
+-- RFC 7515, A.3, over P-256.
+M.ec_private = [[
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjpsQnnGQmL+YBIff
+H1136cspYG6+0iY7X1fCE9+E9LKhRANCAAR/zc4ncPbEXUGDy+5v20t7WAczNXvp
+7xO6z248e9FURcfxRM0bvZt+hyzf7bnuufSzaV1uqQskrYpGIyiFiOWt
+-----END PRIVATE KEY-----
+]]
+
+-- Its public key.
+M.ec_public = [[
+-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7
+6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==
+-----END PUBLIC KEY-----
+]]
+
+-- RFC 8032, 7.1, test 1.
+M.ed25519_private = [[
+-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
+-----END PRIVATE KEY-----
+]]
+
+-- Its public key.
+M.ed25519_public = [[
+-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+-----END PUBLIC KEY-----
+]]
+
+-- RSA of 1024 bits, made for the specs: too short to sign.
+M.short_private = [[
+-----BEGIN PRIVATE KEY-----
+MIICdgIBADANBgkqhkiG9w0BAQEFAASCAmAwggJcAgEAAoGBAJ8Qull/tm+Vzjvs
+T2iYItKprKRfTeupI2+5BKovG6ym86H7Wy1/foP1vQxCDPI46LLASvo9cDP2FC3e
+JAnRxYSb5XGSc6aI1JlJBKYkIaV19zUKypdY6UhFQclfS7AXJPaMeGiq4QCA9fHo
+5os87K3bnRYtbZPSnE7L0cnef1XLAgMBAAECgYB5wr1TO070tdDrz+WtZB/r8JRG
+MuobxhppMFDg0TS3AgmnahiOiHTZIKf5FSqB1IxUIJyEV7lnHSyvO8eMeLZfqll9
+v9BOoPA5r7/n2KvgGz7QweTK7No49MZl4SaBI+NfdoRduIMOT7BWiFMb3rzGHavV
+M6wnmeedZrv84JtzgQJBAMyx9YO56cJ3a05s5a0TCv2gpkEKO71aVLAzspiwdBGZ
+G7PtbZHtSGdL9aVu0NkHcqYxUCbymSJw6oEdpRHfRgsCQQDG7vtlJ22kXmvp4Kjp
+d3xPnKBeh8b12W9qawP74mdmX03kf/+Bzbky3Tu3Jf+GniXZvIdJeF152j+DVZU1
+lMdBAkEAkzzq8j63o9dMi5QPPYh2HmwBSsV2pUSlqDz3mZdLViFA6RK+/vmkXBEq
+eD4W4hXWZS8RjYJxnnGEbS2KwClPcwJAIX/E3bfSAsfTrEKkrwvr5wwdBU4f9u5y
+kJ0MwrHRb6/E0iGryRP3h9UxZRoE+YpQHWZd8cVPGGHkKB2VTryLAQJAZHqUoYSM
+gdkfkUL2BxsHm1PvLNA9S07xtvfGi6BOhPlJfJxjCemZCBCh8wYVj8n6DWYWLpJU
+EnorM0ugQsROyA==
+-----END PRIVATE KEY-----
+]]
+
+-- Its public key.
+M.short_public = [[
+-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCfELpZf7Zvlc477E9omCLSqayk
+X03rqSNvuQSqLxuspvOh+1stf36D9b0MQgzyOOiywEr6PXAz9hQt3iQJ0cWEm+Vx
+knOmiNSZSQSmJCGldfc1CsqXWOlIRUHJX0uwFyT2jHhoquEAgPXx6OaLPOyt250W
+LW2T0pxOy9HJ3n9VywIDAQAB
+-----END PUBLIC KEY-----
+]]
+
+-- Over P-384, made for the specs.
+M.p384_private = [[
+-----BEGIN PRIVATE KEY-----
+MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDBu1St8HRgKN8PKC5RD
+gb31nqCi0+dRX4Pcc6WwQFPspQ+OtJgMG8uC5jI4/JsOoSGhZANiAARZG5MPg65m
+ilxI2UmZ8sqm8YsB7S+YkwFm26OZ1AcUR60DEHrQlqCJ0m3jp16kg13xkT3UFR6q
+i7Rgr1KPYkeLT+//P1HN0gWphAAoaCVDUwBsatI6LG4nGD+SGuPWoBI=
+-----END PRIVATE KEY-----
+]]
+
+-- Its public key.
+M.p384_public = [[
+-----BEGIN PUBLIC KEY-----
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEWRuTD4OuZopcSNlJmfLKpvGLAe0vmJMB
+ZtujmdQHFEetAxB60JagidJt46depINd8ZE91BUeqou0YK9Sj2JHi0/v/z9RzdIF
+qYQAKGglQ1MAbGrSOixuJxg/khrj1qAS
+-----END PUBLIC KEY-----
+]]
+
+-- Over a curve that is not taken.
+M.secp256k1_public = [[
+-----BEGIN PUBLIC KEY-----
+MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEy5ZGhaRXzp8pAB96eUhzwqiePgxk91OF
+P7o2XdP6Y04HuIB65KPDypTLqU0ABL5EcQVLjXo7MTNfios7kO4bvg==
+-----END PUBLIC KEY-----
+]]
+
+-- The key of A.3 under a password.
+M.encrypted_private = [[
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIH0MF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBDBDCZbFBHyksWCzDFM
+fYXAAgIIADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQxKLBb+w+ieSUsVyf
+IgrC+ASBkPsHOGTwAoS82MUt51xGzd1YNhhflfhMdXCJTY5+oEB2hybrG9Rw0o7A
+GI6uF8NGjjangzyKKjDdfViW+BAH4i5hGMKo5IA0cx2dMzw8iL+JbEvtAX3TjR9K
+Utonh+qNwA4eja9EX0ucLzagxg1eKmaX94HVxZhYMDvX8JVBU31Set+25rcpv9XC
+VaSigtdwbw==
+-----END ENCRYPTED PRIVATE KEY-----
+]]
+
+-- "old", signed by the key of 1024 bits (rsa-sha256, base64).
+M.short_signature = "k15S2VqnfXuTYuk07FeY1Zijol7KwobZGYt3ExJ7q4nVbjBlnnhAyQXOQi76GSZM0lNhAPqYqVkfMVRiqPT868NUC4"
+  .. "EqkU2bcmcO42saKD34IykmnPzlYZrHeKZfVkVjvscXZofwxVsjdpxevLj0mFXfsJIL3fLJuGQhD0sRj0Y="
+
+-- "old", signed by the key of RFC 7515, A.2 (rsa-sha1, base64).
+M.rsa_sha1_signature = "eBVHU40NEwf+yKIvRFb3pLXcCrt/S7GdR8oXOQ/V1OcoX+02DvNABDKl4p6TWQItuCBla/+WnBOP0HUCeHa3oRqTlI"
+  .. "anSrMDxOgIwGgquZqDiT0ndgOj8Cq/+mtU3bkytICLv2o1fFwIzaO7i9CtY7grcTwOEOOyFly1OEgCNfk/uaoSdez5"
+  .. "nEWPaRSbcJaIoYgczaN0A9zvMWxt955jbGUoBerkTCCOEeNAdetUnGV2Lo6OkJSaWRVrXBPJt97jE8g5fifLtpAa9y"
+  .. "6sirPdAF/nZWy+rmNlpu2a/KnjC+jwrCZi2msKYGf4cTkbwz6wqfb4vMlTlkD5MagDu6Vd1g=="
+
+-- "old", signed by it with a salt of 20 bytes (rsa-pss-sha256, base64).
+M.rsa_pss_signature = "hIHI/MKyRHA2/uAqgTMZ+toDV33lS4deH6bo23EdeJ/w7THt7WcjOX8H8Cq9sBdmfc+/FJLDwsHgr/D0Lorr3mGWbr"
+  .. "LNUs+0g19eUlupN3jAeb7oOV9ThCqxXOKWCpdoQR4rgG8e/AABDz4SZOQfdBA4PZHPnUtlenSZjvlznnxT8Wnnk+Aa"
+  .. "ARmi5a53bAZvr15/VdW4uxhQIDsFkvs5mDgDCKO8RQY1+wY+qzdMHibLzO1ZwE6pcPr/7B9YdWQ612ra53byst1uRj"
+  .. "tgzZClPmcLNirJ4osPjOtLs8qpQ3OPOlYvGO7uJIVCyWnHP2sO6Ryu5Hu8mQSru/Zmy+O9RA=="
+
+
+return M
