@@ -1,7 +1,8 @@
 /* An HTTP server that echoes each body, for wrk: what the C side costs before any Lua.
  *
- *     server_bench [ADDRESS]      prints the bound address; SIGINT or SIGTERM ends it and
- *                                 prints requests, CPU microseconds a request and memory */
+ *     server_bench [ADDRESS [PEM]]    prints the bound address; SIGINT or SIGTERM ends it and
+ *                                     prints requests, CPU microseconds a request and memory.
+ *                                     With a file of certificate and key it speaks TLS */
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "io/http_server.h"
+#include "io/tls_identity.h"
 
 struct bench {
   uv_loop_t loop;
@@ -17,6 +19,7 @@ struct bench {
   struct timer_heap timers;
   struct http_server *server;
   struct http_listener *listener;
+  struct tls_identity *tls_identity;
 };
 
 static uint64_t now(void *context) {
@@ -75,11 +78,19 @@ static void start_handles(struct bench *bench) {
   uv_signal_start(&bench->terminate, on_signal, SIGTERM);
 }
 
-static int serve(struct bench *bench, const char *text, struct err *err) {
+static int load_certificate(struct bench *bench, const char *path, struct err *err) {
+  bench->tls_identity = tls_identity_new();
+  if (bench->tls_identity == NULL) return err_set(err, "out_of_memory", "no memory");
+  return tls_identity_load(bench->tls_identity, path, path, err);
+}
+
+static int serve(struct bench *bench, const char *text, const char *pem, struct err *err) {
   struct address address;
   struct http_handler handler = {.on_request = on_request, .context = bench};
   struct http_listen_options options = {.limits = {.connections = 20000}};
   if (address_parse(&address, text, err) != 0) return -1;
+  if (pem != NULL && load_certificate(bench, pem, err) != 0) return -1;
+  options.tls = bench->tls_identity;
   uv_loop_init(&bench->loop);
   timer_heap_init(&bench->timers, now, NULL, bench);
   bench->server = http_server_new(&bench->loop, &bench->timers, NULL);
@@ -93,7 +104,8 @@ int main(int count, char **arguments) {
   struct err err;
   char text[ADDRESS_TEXT_MAX];
   signal(SIGPIPE, SIG_IGN);
-  if (serve(&bench, count > 1 ? arguments[1] : "127.0.0.1:0", &err) != 0) {
+  if (serve(&bench, count > 1 ? arguments[1] : "127.0.0.1:0", count > 2 ? arguments[2] : NULL,
+            &err) != 0) {
     fprintf(stderr, "server_bench: %s\n", err.message);
     return EXIT_FAILURE;
   }
@@ -103,5 +115,6 @@ int main(int count, char **arguments) {
   fflush(stdout);
   uv_run(&bench.loop, UV_RUN_DEFAULT);
   timer_heap_deinit(&bench.timers);
+  tls_identity_free(bench.tls_identity);
   return EXIT_SUCCESS;
 }

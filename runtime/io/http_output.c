@@ -13,8 +13,8 @@
 #define OUTPUT_MAX \
   ((size_t)HTTP_PIPELINE_MAX * (HTTP_RESPONSE_HEAD_MAX + 512 + (size_t)HTTP_RESPONSE_BODY_MAX))
 
-/* Sealed ahead, and what TLS itself says meanwhile. */
-#define RECORDS_MAX (2 * (size_t)HTTP_SEAL_BYTES)
+/* Two pieces with what TLS puts around them, and what it says itself meanwhile. */
+#define RECORDS_MAX (3 * (size_t)HTTP_SEAL_BYTES)
 
 void http_output_init(struct http_output *output, uv_stream_t *stream, struct tls_session *tls,
                       http_output_fn on_written) {
@@ -152,7 +152,7 @@ static int write_records(struct http_output *output) {
   if (sent == UV_EAGAIN) sent = 0;
   if (sent < 0) return -1;
   if ((size_t)sent == records->length) {
-    buf_deinit(records);
+    buf_clear(records);
     return 0;
   }
   buf_consume(records, (size_t)sent);
@@ -161,12 +161,14 @@ static int write_records(struct http_output *output) {
 }
 
 int http_output_flush(struct http_output *output) {
+  struct buf *records = &output->records;
   if (output->tls == NULL) return 0;
   while (!output->is_writing) {
-    if (output->records.length == 0 && seal_next(output) != 0) return -1;
-    if (output->records.length == 0) return 0;
+    if (records->length == 0 && seal_next(output) != 0) return -1;
+    if (records->length == 0) break;
     if (write_records(output) != 0) return -1;
   }
+  if (records->length == 0) buf_deinit(records);
   return 0;
 }
 
@@ -176,15 +178,34 @@ int http_output_end(struct http_output *output) {
   return http_output_flush(output);
 }
 
-/* A small answer is sealed at once, as one record; a large one in its turn. */
+/* Seals and writes, piece by piece, as much of the parts as the kernel takes. */
+static int seal_parts(struct http_output *output, const uv_buf_t *parts, unsigned count,
+                      size_t *sealed) {
+  for (unsigned i = 0; i < count; i++) {
+    for (size_t at = 0; at < parts[i].len && !output->is_writing;) {
+      size_t left = parts[i].len - at;
+      size_t length = left < HTTP_SEAL_BYTES ? left : HTTP_SEAL_BYTES;
+      if (tls_session_seal(output->tls, parts[i].base + at, length, &output->records) != 0)
+        return -1;
+      at += length;
+      *sealed += length;
+      if (output->records.length >= HTTP_SEAL_BYTES && write_records(output) != 0) return -1;
+    }
+  }
+  return 0;
+}
+
+/* A small answer is one record. */
 static int send_sealed(struct http_output *output, const uv_buf_t *parts, unsigned count) {
   char small[SMALL_BYTES];
   uv_buf_t joined = uv_buf_init(small, sizeof small);
-  if (!output->is_writing && join_parts(parts, count, &joined) == 1) {
-    if (tls_session_seal(output->tls, joined.base, joined.len, &output->records) != 0) return -1;
-  } else if (append_parts(&output->waiting, parts, count, 0) != 0) {
-    return -1;
+  size_t sealed = 0;
+  if (join_parts(parts, count, &joined) == 1) {
+    parts = &joined;
+    count = 1;
   }
+  if (seal_parts(output, parts, count, &sealed) != 0) return -1;
+  if (append_parts(&output->waiting, parts, count, sealed) != 0) return -1;
   return http_output_flush(output);
 }
 

@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 
-#define HTTP_SEAL_BYTES (256u * 1024) /* sealed ahead of what the kernel takes */
+#define HTTP_SEAL_BYTES (64u * 1024) /* sealed at a time, before the kernel takes it */
 
 struct http_output;
 struct tls_session;
