@@ -36,7 +36,7 @@ local function check_ttl(name, ttl, settings)
   if ttl == nil then
     return settings.cache_ttl_seconds
   end
-  if type(ttl) ~= "number" or not (ttl > 0) then
+  if type(ttl) ~= "number" or ttl ~= ttl or ttl <= 0 then
     script.misuse(string.format("ctx.cache.%s: ttl_seconds must be a number above 0", name))
   end
   return math.min(ttl, TTL_SECONDS_MAX)
