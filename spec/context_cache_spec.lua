@@ -229,8 +229,8 @@ describe("ctx.cache", function()
       end
       local pattern = ({ prefix .. ":*", "*:" .. number, prefix .. ":" .. number, "*", "?:" .. number })[math.random(5)]
       local lua_pattern = "^" .. pattern:gsub("[*?]", { ["*"] = ".*", ["?"] = "." }) .. "$"
-      local expected, removed = 0, nil
-      removed = it.call("delete_pattern", { key = pattern })[1]
+      local expected = 0
+      local removed = it.call("delete_pattern", { key = pattern })[1]
       for _, letter in ipairs { "abc", "bc", "c" } do
         for digit = 0, 3 do
           local key = letter .. ":" .. digit

@@ -268,6 +268,23 @@ static void what_is_larger_than_a_shard_is_refused(void **state) {
   free(bytes);
 }
 
+static void large_entries_make_room_for_each_other(void **state) {
+  struct cache_space *space = space_of(state, "acme");
+  char *bytes = calloc(1, MEGABYTE / 5), key[32];
+  assert_non_null(bytes);
+  for (int i = 0; i < 200; i++) {
+    snprintf(key, sizeof key, "key %d", i);
+    struct cache_item item = item_of(key, "");
+    item.value = bytes;
+    item.value_length = MEGABYTE / 5;
+    assert_int_equal(cache_put(space, &item, START), CACHE_STORED);
+    assert_true(has(space, key, START));
+    assert_true(cache_totals(*state).bytes <= 4 * MEGABYTE);
+  }
+  assert_true(cache_totals(*state).entries <= CACHE_SHARDS);
+  free(bytes);
+}
+
 static void the_least_recently_used_are_evicted(void **state) {
   struct cache_space *space = space_of(state, "acme");
   char key[32];
@@ -422,6 +439,7 @@ int main(void) {
       WITH_CACHE(spaces_beyond_the_bound_are_refused),
       WITH_CACHE(what_is_too_large_is_refused_and_counted),
       WITH_CACHE(what_is_larger_than_a_shard_is_refused),
+      WITH_CACHE(large_entries_make_room_for_each_other),
       WITH_CACHE(the_least_recently_used_are_evicted),
       WITH_CACHE(a_smaller_limit_evicts_at_once),
       WITH_CACHE(a_value_made_before_a_delete_is_not_stored),
