@@ -3,11 +3,11 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "bind/notice.h"
 #include "bind/operation.h"
 #include "bind/shared.h"
 #include "engine/task.h"
@@ -235,42 +235,16 @@ static int cell_restore(lua_State *L) {
 
 /* --- changes --- */
 
-/* Who waits for a change. A notice travels through the mailbox, one at a time, so the struct
- * lives until the last has arrived: it is counted. */
 struct listener {
-  struct worker *worker;
   struct breakers *breakers;
-  struct task *task; /* NULL once it has stopped listening */
-  struct mailbox_letter letter;
-  atomic_bool is_posted;
-  atomic_int references;
+  struct notice *notice;
 };
-
-static void release_listener(struct listener *listener) {
-  if (atomic_fetch_sub(&listener->references, 1) == 1) free(listener);
-}
-
-static void on_letter(void *argument) {
-  struct listener *listener = argument;
-  atomic_store(&listener->is_posted, false);
-  if (listener->task != NULL) task_wake(listener->task);
-  release_listener(listener);
-}
-
-/* On any thread, under a lock. */
-static void on_change(void *argument) {
-  struct listener *listener = argument;
-  if (atomic_exchange(&listener->is_posted, true)) return;
-  atomic_fetch_add(&listener->references, 1);
-  if (worker_post_letter(listener->worker, &listener->letter, on_letter, listener) != 0)
-    release_listener(listener);
-}
 
 static void stop_listening(void *pointer) {
   struct listener *listener = pointer;
   breakers_listen(listener->breakers, NULL, NULL);
-  listener->task = NULL;
-  release_listener(listener);
+  notice_close(listener->notice);
+  free(listener);
 }
 
 static int push_change(lua_State *L, const struct breaker_change *change) {
@@ -294,18 +268,17 @@ static int next_change(lua_State *L, int status, lua_KContext context) {
 
 static int l_next_change(lua_State *L) {
   lua_settop(L, 0);
-  struct worker *worker = worker_of(L);
-  struct task *task = task_current(L);
   struct operation *operation = operation_open(L, stop_listening);
-  struct listener *listener = calloc(1, sizeof *listener);
-  if (listener == NULL) return luaL_error(L, "no memory to listen");
-  listener->worker = worker;
-  listener->breakers = shared_of(L)->breakers;
-  listener->task = task;
-  atomic_init(&listener->is_posted, false);
-  atomic_init(&listener->references, 1);
+  struct notice *notice = notice_new(L);
+  struct listener *listener = malloc(sizeof *listener);
+  if (listener == NULL || notice == NULL) {
+    if (notice != NULL) notice_close(notice);
+    free(listener);
+    return luaL_error(L, "no memory to listen");
+  }
+  *listener = (struct listener){.breakers = shared_of(L)->breakers, .notice = notice};
   operation_hold(L, operation, listener);
-  breakers_listen(listener->breakers, on_change, listener);
+  breakers_listen(listener->breakers, notice_send, notice);
   return next_change(L, LUA_OK, 1);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bind/breaker.h"
+#include "bind/bucket.h"
 #include "bind/cache.h"
 #include "bind/counters.h"
 #include "bind/crypto.h"
@@ -21,6 +22,7 @@
 #include "bind/shared.h"
 #include "bind/singleflight.h"
 #include "bind/statistics.h"
+#include "bind/slots.h"
 #include "bind/store.h"
 #include "bind/task.h"
 #include "bind/text.h"
@@ -44,10 +46,12 @@ static const luaL_Reg modules[] = {
     {"tide.re", luaopen_tide_re},
     {"tide.server", luaopen_tide_server},
     {"tide.state.breaker", luaopen_tide_state_breaker},
+    {"tide.state.bucket", luaopen_tide_state_bucket},
     {"tide.state.cache", luaopen_tide_state_cache},
     {"tide.state.counters", luaopen_tide_state_counters},
     {"tide.state.secrets", luaopen_tide_state_secrets},
     {"tide.state.singleflight", luaopen_tide_state_singleflight},
+    {"tide.state.slots", luaopen_tide_state_slots},
     {"tide.state.statistics", luaopen_tide_state_statistics},
     {"tide.store", luaopen_tide_store},
     {"tide.text", luaopen_tide_text},

@@ -12,12 +12,14 @@
 #include "io/store.h"
 #include "io/tls_identity.h"
 #include "state/breaker.h"
+#include "state/bucket.h"
 #include "state/cache.h"
 #include "state/call_statistics.h"
 #include "state/counters.h"
 #include "state/publication.h"
 #include "state/secrets.h"
 #include "state/singleflight.h"
+#include "state/slots.h"
 
 #define LOG_WAIT_MS 2000
 #define CACHE_BYTES_MAX (128 * 1024 * 1024) /* until the configuration is read */
@@ -28,6 +30,8 @@ static int open_all(struct shared *shared) {
   if ((shared->counters = counters_new()) == NULL) return -1;
   if ((shared->statistics = call_statistics_new()) == NULL) return -1;
   if ((shared->breakers = breakers_new()) == NULL) return -1;
+  if ((shared->limiters = limiters_new()) == NULL) return -1;
+  if ((shared->slots = slots_registry_new()) == NULL) return -1;
   if ((shared->singleflight = singleflight_new()) == NULL) return -1;
   if ((shared->cache = cache_new(CACHE_BYTES_MAX)) == NULL) return -1;
   if ((shared->publications = publications_new()) == NULL) return -1;
@@ -60,6 +64,8 @@ void process_close(struct shared *shared) {
   cache_free(shared->cache);
   singleflight_free(shared->singleflight);
   call_statistics_free(shared->statistics);
+  slots_registry_free(shared->slots);
+  limiters_free(shared->limiters);
   breakers_free(shared->breakers);
   counters_free(shared->counters);
   http_client_close_library();

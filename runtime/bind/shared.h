@@ -9,10 +9,12 @@ struct cache;
 struct call_statistics;
 struct breakers;
 struct counters;
+struct limiters;
 struct log;
 struct publications;
 struct secrets;
 struct singleflight;
+struct slots_registry;
 struct store;
 struct tls_identity;
 
@@ -21,6 +23,8 @@ struct shared {
   struct secrets *secrets;
   struct counters *counters;
   struct breakers *breakers;
+  struct limiters *limiters;
+  struct slots_registry *slots;
   struct call_statistics *statistics;
   struct singleflight *singleflight;
   struct cache *cache;

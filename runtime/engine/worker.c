@@ -36,6 +36,11 @@ lua_State *worker_state(const struct worker *worker) {
 uv_loop_t *worker_loop(struct worker *worker) {
   return &worker->loop;
 }
+uint64_t worker_cached_ns(struct worker *worker) {
+  if (worker->clock.frozen) return clock_monotonic_ns(&worker->clock);
+  return uv_now(&worker->loop) * UINT64_C(1000000);
+}
+
 struct clock *worker_clock(struct worker *worker) {
   return &worker->clock;
 }

@@ -29,6 +29,9 @@ struct app *worker_app(const struct worker *worker);
 lua_State *worker_state(const struct worker *worker);
 uv_loop_t *worker_loop(struct worker *worker);
 struct clock *worker_clock(struct worker *worker);
+/* The monotonic time as of this turn of the loop: behind by as long as the turn has taken, and
+ * free of a system call. For what may be late, never for a promise. */
+uint64_t worker_cached_ns(struct worker *worker);
 /* Stops its clock at the present, and lets it go again (specs). */
 void worker_freeze_clock(struct worker *worker);
 void worker_thaw_clock(struct worker *worker);

@@ -1,0 +1,50 @@
+#include "bind/notice.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "engine/task.h"
+#include "engine/worker.h"
+
+struct notice {
+  struct worker *worker;
+  struct task *task; /* NULL once it wants no more */
+  struct mailbox_letter letter;
+  atomic_bool is_posted;
+  atomic_int references; /* the owner's, and the letter's while it is on its way */
+};
+
+struct notice *notice_new(lua_State *L) {
+  struct notice *notice = calloc(1, sizeof *notice);
+  if (notice == NULL) return NULL;
+  notice->worker = worker_of(L);
+  notice->task = task_current(L);
+  atomic_init(&notice->is_posted, false);
+  atomic_init(&notice->references, 1);
+  return notice;
+}
+
+static void release(struct notice *notice) {
+  if (atomic_fetch_sub(&notice->references, 1) == 1) free(notice);
+}
+
+/* On the worker's thread. */
+static void on_letter(void *argument) {
+  struct notice *notice = argument;
+  atomic_store(&notice->is_posted, false);
+  if (notice->task != NULL) task_wake(notice->task);
+  release(notice);
+}
+
+void notice_send(void *argument) {
+  struct notice *notice = argument;
+  if (atomic_exchange(&notice->is_posted, true)) return;
+  atomic_fetch_add(&notice->references, 1);
+  if (worker_post_letter(notice->worker, &notice->letter, on_letter, notice) != 0) release(notice);
+}
+
+void notice_close(struct notice *notice) {
+  notice->task = NULL;
+  release(notice);
+}

@@ -1,0 +1,462 @@
+#include "state/bucket.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_MINUTE UINT64_C(60000000000)
+#define NS_PER_HOUR UINT64_C(3600000000000)
+#define NS_PER_MS UINT64_C(1000000)
+
+/* A token is `period_ns` units; `rate` units flow in each nanosecond. */
+typedef unsigned __int128 units;
+
+struct bucket {
+  int64_t rate; /* LIMITER_NO_LIMIT: always full */
+  int64_t size; /* tokens */
+  uint64_t period_ns;
+  units level;
+};
+
+struct limiter_waiter {
+  struct limiter *limiter;
+  struct limiter_waiter *previous, *next;
+  void (*notify)(void *);
+  void *argument;
+  uint64_t give_up_ns;
+  bool is_served;
+};
+
+struct limiter {
+  struct limiters *owner;
+  pthread_mutex_t mutex;
+  struct bucket minute, hour;
+  size_t queue_max;
+  uint64_t now_ns; /* to which the buckets are filled */
+  uint64_t paused_until_ns;
+  struct limiter_waiter *first, *last;
+  size_t waiting;
+  uint64_t granted_total, refused_total, waited_total;
+  bool is_touched;       /* since it was last saved */
+  bool is_paused_unsaid; /* under the owner's pauses_mutex */
+  char name[LIMITER_NAME_MAX + 1];
+};
+
+struct limiters {
+  pthread_mutex_t mutex; /* the table */
+  struct limiter *cells[LIMITERS_MAX];
+  size_t count;
+  pthread_mutex_t pauses_mutex; /* taken with a cell's mutex held, never the other way */
+  size_t unsaid;
+  void (*notify)(void *);
+  void *argument;
+};
+
+/* --- the registry --- */
+
+struct limiters *limiters_new(void) {
+  struct limiters *limiters = calloc(1, sizeof *limiters);
+  if (limiters == NULL) return NULL;
+  pthread_mutex_init(&limiters->mutex, NULL);
+  pthread_mutex_init(&limiters->pauses_mutex, NULL);
+  return limiters;
+}
+
+void limiters_free(struct limiters *limiters) {
+  if (limiters == NULL) return;
+  for (size_t i = 0; i < limiters->count; i++) {
+    pthread_mutex_destroy(&limiters->cells[i]->mutex);
+    free(limiters->cells[i]);
+  }
+  pthread_mutex_destroy(&limiters->pauses_mutex);
+  pthread_mutex_destroy(&limiters->mutex);
+  free(limiters);
+}
+
+/* Where the name is, or where it would go: cells are sorted by name. */
+static size_t place_of(const struct limiters *limiters, const char *name) {
+  size_t low = 0, high = limiters->count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (strcmp(limiters->cells[middle]->name, name) < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static struct limiter *add(struct limiters *limiters, const char *name, size_t at) {
+  size_t length = strlen(name);
+  if (limiters->count == LIMITERS_MAX || length == 0 || length > LIMITER_NAME_MAX) return NULL;
+  struct limiter *limiter = calloc(1, sizeof *limiter);
+  if (limiter == NULL) return NULL;
+  limiter->owner = limiters;
+  pthread_mutex_init(&limiter->mutex, NULL);
+  limiter->minute = (struct bucket){.rate = LIMITER_NO_LIMIT, .period_ns = NS_PER_MINUTE};
+  limiter->hour = (struct bucket){.rate = LIMITER_NO_LIMIT, .period_ns = NS_PER_HOUR};
+  memcpy(limiter->name, name, length);
+  memmove(&limiters->cells[at + 1], &limiters->cells[at],
+          (limiters->count - at) * sizeof limiters->cells[0]);
+  limiters->cells[at] = limiter;
+  limiters->count++;
+  return limiter;
+}
+
+struct limiter *limiters_cell(struct limiters *limiters, const char *name) {
+  pthread_mutex_lock(&limiters->mutex);
+  size_t at = place_of(limiters, name);
+  bool found = at < limiters->count && strcmp(limiters->cells[at]->name, name) == 0;
+  struct limiter *limiter = found ? limiters->cells[at] : add(limiters, name, at);
+  pthread_mutex_unlock(&limiters->mutex);
+  return limiter;
+}
+
+const char *limiters_take_paused(struct limiters *limiters) {
+  const char *name = NULL;
+  pthread_mutex_lock(&limiters->mutex);
+  pthread_mutex_lock(&limiters->pauses_mutex);
+  for (size_t i = 0; limiters->unsaid > 0 && name == NULL && i < limiters->count; i++) {
+    struct limiter *limiter = limiters->cells[i];
+    if (!limiter->is_paused_unsaid) continue;
+    limiter->is_paused_unsaid = false;
+    limiters->unsaid--;
+    name = limiter->name;
+  }
+  pthread_mutex_unlock(&limiters->pauses_mutex);
+  pthread_mutex_unlock(&limiters->mutex);
+  return name;
+}
+
+void limiters_listen(struct limiters *limiters, void (*notify)(void *), void *argument) {
+  pthread_mutex_lock(&limiters->pauses_mutex);
+  limiters->notify = notify;
+  limiters->argument = argument;
+  pthread_mutex_unlock(&limiters->pauses_mutex);
+}
+
+static void tell_pause(struct limiter *limiter) {
+  struct limiters *owner = limiter->owner;
+  pthread_mutex_lock(&owner->pauses_mutex);
+  if (!limiter->is_paused_unsaid) owner->unsaid++;
+  limiter->is_paused_unsaid = true;
+  if (owner->notify != NULL) owner->notify(owner->argument);
+  pthread_mutex_unlock(&owner->pauses_mutex);
+}
+
+/* --- one bucket --- */
+
+static bool is_limited(const struct bucket *bucket) {
+  return bucket->rate != LIMITER_NO_LIMIT;
+}
+
+static units full(const struct bucket *bucket) {
+  return (units)bucket->size * bucket->period_ns;
+}
+
+static void fill(struct bucket *bucket, uint64_t elapsed_ns) {
+  if (!is_limited(bucket)) return;
+  bucket->level += (units)bucket->rate * elapsed_ns;
+  if (bucket->level > full(bucket)) bucket->level = full(bucket);
+}
+
+static bool has_token(const struct bucket *bucket) {
+  return !is_limited(bucket) || bucket->level >= bucket->period_ns;
+}
+
+static void take_token(struct bucket *bucket) {
+  if (is_limited(bucket)) bucket->level -= bucket->period_ns;
+}
+
+static void return_token(struct bucket *bucket) {
+  if (!is_limited(bucket)) return;
+  bucket->level += bucket->period_ns;
+  if (bucket->level > full(bucket)) bucket->level = full(bucket);
+}
+
+/* Nanoseconds until `count` tokens have been there; UINT64_MAX when that is never. */
+static uint64_t wait_for(const struct bucket *bucket, size_t count) {
+  if (!is_limited(bucket)) return 0;
+  units wanted = (units)count * bucket->period_ns;
+  if (bucket->level >= wanted) return 0;
+  if (bucket->rate == 0) return UINT64_MAX;
+  units wait = (wanted - bucket->level + (units)bucket->rate - 1) / (units)bucket->rate;
+  return wait < UINT64_MAX ? (uint64_t)wait : UINT64_MAX;
+}
+
+static void set_rate(struct bucket *bucket, int64_t rate, int64_t size) {
+  bool was_limited = is_limited(bucket);
+  bucket->rate = rate;
+  bucket->size = rate == LIMITER_NO_LIMIT ? 0 : size;
+  if (!was_limited || bucket->level > full(bucket)) bucket->level = full(bucket);
+}
+
+static double tokens_of(const struct bucket *bucket) {
+  return is_limited(bucket) ? (double)bucket->level / (double)bucket->period_ns : -1;
+}
+
+static void set_tokens(struct bucket *bucket, double tokens) {
+  if (!is_limited(bucket) || tokens < 0) return;
+  if (tokens > (double)bucket->size) tokens = (double)bucket->size;
+  bucket->level = (units)(tokens * (double)bucket->period_ns);
+}
+
+/* --- a limiter; its mutex is held --- */
+
+static void lock(struct limiter *limiter, uint64_t now_ns) {
+  pthread_mutex_lock(&limiter->mutex);
+  if (now_ns <= limiter->now_ns) return;
+  uint64_t elapsed_ns = now_ns - limiter->now_ns;
+  limiter->now_ns = now_ns;
+  fill(&limiter->minute, elapsed_ns);
+  fill(&limiter->hour, elapsed_ns);
+}
+
+static void unlock(struct limiter *limiter) {
+  pthread_mutex_unlock(&limiter->mutex);
+}
+
+static uint64_t pause_left(const struct limiter *limiter) {
+  return limiter->paused_until_ns > limiter->now_ns ? limiter->paused_until_ns - limiter->now_ns
+                                                    : 0;
+}
+
+/* How long the one at `place` in the line (1: the first) has to wait. */
+static uint64_t estimate(const struct limiter *limiter, size_t place) {
+  uint64_t wait = pause_left(limiter);
+  uint64_t minute = wait_for(&limiter->minute, place);
+  uint64_t hour = wait_for(&limiter->hour, place);
+  if (minute > wait) wait = minute;
+  if (hour > wait) wait = hour;
+  return wait;
+}
+
+static bool can_serve(const struct limiter *limiter) {
+  return pause_left(limiter) == 0 && has_token(&limiter->minute) && has_token(&limiter->hour);
+}
+
+static void serve(struct limiter *limiter) {
+  take_token(&limiter->minute);
+  take_token(&limiter->hour);
+  limiter->granted_total++;
+  limiter->is_touched = true;
+}
+
+/* When to come again, for one who is refused: never 0; where nothing ever passes, a period. */
+static uint64_t come_again(const struct limiter *limiter, uint64_t wait_ns) {
+  if (wait_ns == UINT64_MAX) return limiter->minute.rate == 0 ? NS_PER_MINUTE : NS_PER_HOUR;
+  return wait_ns > 0 ? wait_ns : 1;
+}
+
+static enum limiter_answer refuse(struct limiter *limiter, enum limiter_answer why,
+                                  uint64_t wait_ns, uint64_t *retry_after_ns) {
+  limiter->refused_total++;
+  *retry_after_ns = come_again(limiter, wait_ns);
+  if (why == LIMITER_REFUSED_RATE && pause_left(limiter) > 0 && wait_ns == pause_left(limiter))
+    return LIMITER_REFUSED_PAUSE;
+  return why;
+}
+
+static void append(struct limiter *limiter, struct limiter_waiter *waiter) {
+  waiter->previous = limiter->last;
+  if (limiter->last != NULL)
+    limiter->last->next = waiter;
+  else
+    limiter->first = waiter;
+  limiter->last = waiter;
+  limiter->waiting++;
+}
+
+/* The next in line, if it has become the first, has to look when its turn is. */
+static void remove_waiter(struct limiter *limiter, struct limiter_waiter *waiter) {
+  bool was_first = limiter->first == waiter;
+  if (waiter->previous != NULL)
+    waiter->previous->next = waiter->next;
+  else
+    limiter->first = waiter->next;
+  if (waiter->next != NULL)
+    waiter->next->previous = waiter->previous;
+  else
+    limiter->last = waiter->previous;
+  waiter->previous = waiter->next = NULL;
+  limiter->waiting--;
+  if (was_first && limiter->first != NULL) limiter->first->notify(limiter->first->argument);
+}
+
+static void notify_all(struct limiter *limiter) {
+  for (struct limiter_waiter *waiter = limiter->first; waiter != NULL; waiter = waiter->next)
+    waiter->notify(waiter->argument);
+}
+
+static size_t place_in_line(const struct limiter_waiter *waiter) {
+  size_t place = 1;
+  for (const struct limiter_waiter *w = waiter->previous; w != NULL; w = w->previous) place++;
+  return place;
+}
+
+/* --- what callers do --- */
+
+void limiter_configure(struct limiter *limiter, const struct limiter_settings *settings,
+                       uint64_t now_ns) {
+  lock(limiter, now_ns);
+  int64_t size = settings->burst >= 1 ? settings->burst : settings->per_minute;
+  if (settings->per_minute == 0) size = 0;
+  bool is_same = limiter->minute.rate == settings->per_minute && limiter->minute.size == size &&
+                 limiter->hour.rate == settings->per_hour &&
+                 limiter->queue_max == settings->queue_max;
+  set_rate(&limiter->minute, settings->per_minute, size);
+  set_rate(&limiter->hour, settings->per_hour, settings->per_hour);
+  limiter->queue_max = settings->queue_max;
+  if (!is_same) notify_all(limiter);
+  unlock(limiter);
+}
+
+static struct limiter_waiter *new_waiter(struct limiter *limiter, uint64_t max_wait_ns,
+                                         void (*notify)(void *), void *argument) {
+  struct limiter_waiter *waiter = calloc(1, sizeof *waiter);
+  if (waiter == NULL) return NULL;
+  waiter->limiter = limiter;
+  waiter->notify = notify;
+  waiter->argument = argument;
+  waiter->give_up_ns =
+      max_wait_ns < UINT64_MAX - limiter->now_ns ? limiter->now_ns + max_wait_ns : UINT64_MAX;
+  return waiter;
+}
+
+enum limiter_answer limiter_take(struct limiter *limiter, uint64_t now_ns, uint64_t max_wait_ns,
+                                 void (*notify)(void *), void *argument,
+                                 struct limiter_waiter **waiter, uint64_t *retry_after_ns) {
+  enum limiter_answer answer = LIMITER_WAITS;
+  *waiter = NULL;
+  *retry_after_ns = 0;
+  lock(limiter, now_ns);
+  if (limiter->first == NULL && can_serve(limiter)) {
+    serve(limiter);
+    answer = LIMITER_GRANTED;
+  } else {
+    uint64_t wait_ns = estimate(limiter, limiter->waiting + 1);
+    if (wait_ns > max_wait_ns)
+      answer = refuse(limiter, LIMITER_REFUSED_RATE, wait_ns, retry_after_ns);
+    else if (limiter->waiting >= limiter->queue_max ||
+             (*waiter = new_waiter(limiter, max_wait_ns, notify, argument)) == NULL)
+      answer = refuse(limiter, LIMITER_REFUSED_QUEUE, wait_ns, retry_after_ns);
+    else
+      append(limiter, *waiter);
+  }
+  unlock(limiter);
+  return answer;
+}
+
+enum limiter_answer limiter_look(struct limiter_waiter *waiter, uint64_t now_ns,
+                                 uint64_t *look_at_ns, uint64_t *retry_after_ns) {
+  struct limiter *limiter = waiter->limiter;
+  enum limiter_answer answer = LIMITER_WAITS;
+  *look_at_ns = UINT64_MAX;
+  *retry_after_ns = 0;
+  lock(limiter, now_ns);
+  bool is_first = limiter->first == waiter;
+  if (is_first && can_serve(limiter)) {
+    serve(limiter);
+    limiter->waited_total++;
+    waiter->is_served = true;
+    remove_waiter(limiter, waiter);
+    answer = LIMITER_GRANTED;
+  } else {
+    uint64_t wait_ns = estimate(limiter, is_first ? 1 : place_in_line(waiter));
+    uint64_t left_ns =
+        waiter->give_up_ns > limiter->now_ns ? waiter->give_up_ns - limiter->now_ns : 0;
+    if (wait_ns > left_ns) {
+      waiter->is_served = true; /* out of the line */
+      remove_waiter(limiter, waiter);
+      answer = refuse(limiter, LIMITER_REFUSED_RATE, wait_ns, retry_after_ns);
+    } else if (is_first) {
+      *look_at_ns = limiter->now_ns + wait_ns;
+    }
+  }
+  unlock(limiter);
+  return answer;
+}
+
+void limiter_leave(struct limiter_waiter *waiter, uint64_t now_ns) {
+  struct limiter *limiter = waiter->limiter;
+  lock(limiter, now_ns);
+  if (!waiter->is_served) remove_waiter(limiter, waiter);
+  unlock(limiter);
+  free(waiter);
+}
+
+bool limiter_try(struct limiter *limiter, uint64_t now_ns) {
+  lock(limiter, now_ns);
+  bool granted = limiter->first == NULL && can_serve(limiter);
+  if (granted) serve(limiter);
+  unlock(limiter);
+  return granted;
+}
+
+void limiter_give_back(struct limiter *limiter, uint64_t now_ns) {
+  lock(limiter, now_ns);
+  return_token(&limiter->minute);
+  return_token(&limiter->hour);
+  limiter->is_touched = true;
+  if (limiter->first != NULL) limiter->first->notify(limiter->first->argument);
+  unlock(limiter);
+}
+
+uint64_t limiter_pause(struct limiter *limiter, uint64_t now_ns, uint64_t pause_ns,
+                       uint64_t max_ns) {
+  if (pause_ns > max_ns) pause_ns = max_ns;
+  if (pause_ns % NS_PER_MS != 0) pause_ns += NS_PER_MS - pause_ns % NS_PER_MS;
+  lock(limiter, now_ns);
+  if (limiter->now_ns + pause_ns > limiter->paused_until_ns && pause_ns > 0) {
+    limiter->paused_until_ns = limiter->now_ns + pause_ns;
+    limiter->is_touched = true;
+    notify_all(limiter);
+    tell_pause(limiter);
+  }
+  uint64_t left = pause_left(limiter);
+  unlock(limiter);
+  return left;
+}
+
+struct limiter_state limiter_read(struct limiter *limiter, uint64_t now_ns) {
+  lock(limiter, now_ns);
+  struct limiter_state state = {
+      .minute_tokens = tokens_of(&limiter->minute),
+      .hour_tokens = tokens_of(&limiter->hour),
+      .waiting = limiter->waiting,
+      .pause_ns = pause_left(limiter),
+      .estimate_ns = estimate(limiter, limiter->waiting + 1),
+      .granted_total = limiter->granted_total,
+      .refused_total = limiter->refused_total,
+      .waited_total = limiter->waited_total,
+  };
+  if (state.estimate_ns == UINT64_MAX) state.estimate_ns = come_again(limiter, UINT64_MAX);
+  unlock(limiter);
+  return state;
+}
+
+bool limiter_save(struct limiter *limiter, uint64_t now_ns, struct limiter_memory *memory) {
+  lock(limiter, now_ns);
+  bool is_touched = limiter->is_touched;
+  limiter->is_touched = false;
+  *memory = (struct limiter_memory){
+      .minute_tokens = tokens_of(&limiter->minute),
+      .hour_tokens = tokens_of(&limiter->hour),
+      .pause_ns = pause_left(limiter),
+  };
+  unlock(limiter);
+  return is_touched;
+}
+
+void limiter_restore(struct limiter *limiter, const struct limiter_memory *memory,
+                     uint64_t elapsed_ns, uint64_t now_ns) {
+  lock(limiter, now_ns);
+  set_tokens(&limiter->minute, memory->minute_tokens);
+  set_tokens(&limiter->hour, memory->hour_tokens);
+  fill(&limiter->minute, elapsed_ns);
+  fill(&limiter->hour, elapsed_ns);
+  if (memory->pause_ns > elapsed_ns)
+    limiter->paused_until_ns = limiter->now_ns + (memory->pause_ns - elapsed_ns);
+  notify_all(limiter);
+  unlock(limiter);
+}

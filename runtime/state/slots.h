@@ -1,0 +1,44 @@
+/* So many at a time: the slots of an integration, and one line of those who wait for one.
+ *
+ * Thread-safe; knows no time: who waits too long leaves. Waiters are callbacks. */
+#ifndef TIDEGATE_STATE_SLOTS_H
+#define TIDEGATE_STATE_SLOTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define SLOTS_NAMES_MAX 4096
+#define SLOTS_NAME_MAX 127
+#define SLOTS_WAITERS_MAX 1000
+
+struct slots_registry;
+struct slots;
+struct slot_waiter;
+
+struct slots_state {
+  size_t used, max, waiting; /* max 0: no limit */
+};
+
+struct slots_registry *slots_registry_new(void);
+void slots_registry_free(struct slots_registry *registry);
+/* The cell of a name of 1 to SLOTS_NAME_MAX bytes, without a limit at the first call. Owned by
+ * the registry. NULL when there are SLOTS_NAMES_MAX or memory ran out. */
+struct slots *slots_cell(struct slots_registry *registry, const char *name);
+
+/* 0: no limit. More let waiters in; fewer let nobody in until enough have left. */
+void slots_configure(struct slots *slots, size_t max);
+/* Takes a slot if one is free and nobody waits. */
+bool slots_try(struct slots *slots);
+/* A place in the line; NULL when SLOTS_WAITERS_MAX wait or memory ran out. `notify(argument)` is
+ * called from any thread, once, with the lock held, when the slot is the waiter's: it must only
+ * post. */
+struct slot_waiter *slots_wait(struct slots *slots, void (*notify)(void *), void *argument);
+bool slot_waiter_is_in(struct slot_waiter *waiter);
+/* Frees the place. `keep`: a slot that it was given stays taken; else it goes on to the next.
+ * After it returns `notify` is not called any more. */
+void slot_waiter_leave(struct slot_waiter *waiter, bool keep);
+/* A slot that was taken is free. */
+void slots_leave(struct slots *slots);
+struct slots_state slots_read(struct slots *slots);
+
+#endif
