@@ -7,28 +7,17 @@ local time = require "tide.time"
 local errors = require "tide.errors"
 local exchange = require "tide.api.exchange"
 local idempotency = require "tide.idempotency"
+local opened = require "spec.support.store"
 
 local ANSWER = { status = 200, body = '{"data":{},"meta":{}}' }
 
 
-local function remove(path)
-  for _, suffix in ipairs({ "", "-wal", "-shm" }) do
-    os.remove(path .. suffix)
-  end
-end
-
-
 describe("the row of an Idempotency-Key", function()
-  local path, operation
+  local operation
 
 
-  -- Another spec may have opened the process's store before.
   setup(function()
-    local candidate = os.tmpname()
-    os.remove(candidate)
-    if pcall(store.open, "sqlite:" .. candidate) then
-      path = candidate
-    end
+    opened.open()
     local migration = host.asset("scripts/migrations/001_tables.sqlite.sql")
     assert(store.execute((migration:match("CREATE TABLE idempotency_keys .-\n%);"))))
   end)
@@ -36,9 +25,6 @@ describe("the row of an Idempotency-Key", function()
 
   teardown(function()
     assert(store.execute("DROP TABLE idempotency_keys"))
-    if path then
-      remove(path)
-    end
   end)
 
 

@@ -1,27 +1,14 @@
 local json = require "tide.json"
 local store = require "tide.store"
 local task = require "tide.task"
+local opened = require "spec.support.store"
 
 local INSERT = "INSERT INTO store_spec (id, note) VALUES ($1, $2)"
 
 
-local function remove(path)
-  for _, suffix in ipairs({ "", "-wal", "-shm" }) do
-    os.remove(path .. suffix)
-  end
-end
-
-
 describe("tide.store", function()
-  local path
-
-  -- Another spec may have opened the process's store before.
   setup(function()
-    local candidate = os.tmpname()
-    os.remove(candidate)
-    if pcall(store.open, "sqlite:" .. candidate) then
-      path = candidate
-    end
+    opened.open()
     assert(store.execute("CREATE TABLE store_spec (id INTEGER PRIMARY KEY, note TEXT NOT NULL)"))
     assert(store.execute("CREATE TABLE store_spec_values (a, b, c, d, e, f)"))
   end)
@@ -29,9 +16,6 @@ describe("tide.store", function()
   teardown(function()
     assert(store.execute("DROP TABLE store_spec"))
     assert(store.execute("DROP TABLE store_spec_values"))
-    if path then
-      remove(path)
-    end
   end)
 
   before_each(function()
