@@ -7,6 +7,7 @@ local json = require "tide.json"
 local store = require "tide.store"
 local time = require "tide.time"
 local uuid = require "tide.uuid"
+local audit = require "tide.audit"
 local errors = require "tide.errors"
 local settings_type = require "tide.settings_type"
 
@@ -142,14 +143,6 @@ end
 
 local INSERT = "INSERT INTO tokens (id, hash, name, role, integrations, created_at, expires_at) "
   .. "VALUES ($1, $2, $3, $4, $5, $6, $7)"
-local AUDIT = "INSERT INTO audit_log (id, created_at, actor, action, subject, old_value, new_value, trace_id) "
-  .. "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-
-
-local function audit(action, subject, old, new, by)
-  return { AUDIT, uuid.v7(), time.format(), by.actor, action, subject, old and json.encode(old),
-    new and json.encode(new), by.trace_id, n = 8 }
-end
 
 
 -- Whether one more fits.
@@ -177,7 +170,7 @@ function M.create(definition, by)
   local done, message = store.transaction({
     { INSERT, entry.id, M.hash(token), entry.name, entry.role, entry.integrations and json.encode(entry.integrations),
       entry.created_at, entry.expires_at, n = 7 },
-    audit("token.create", entry.id, nil, entry, by),
+    audit.statement("token.create", entry.id, nil, entry, by),
   })
   if not done then
     return nil, unavailable(message)
@@ -203,7 +196,7 @@ function M.revoke(id, by)
   local done
   done, message = store.transaction({
     { "DELETE FROM tokens WHERE id = $1", id },
-    audit("token.revoke", id, rows[1], nil, by),
+    audit.statement("token.revoke", id, rows[1], nil, by),
   })
   if not done then
     return nil, unavailable(message)
