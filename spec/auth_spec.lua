@@ -196,7 +196,7 @@ describe("a token", function()
   end)
 
   it("that was revoked costs one token request for 50 concurrent calls, and none fails", function()
-    local it, state = with_tokens({ token_delay = 0.05 })
+    local it, state = with_tokens({ token_delay = 0.05, config = { rate_limit_enabled = false } })
     it.call("read", {})
     state.valid = "revoked"
     local list = {}

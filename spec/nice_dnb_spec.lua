@@ -48,9 +48,14 @@ local function refusal(status, code)
 end
 
 
+-- Without the cache, unless a test is about it: each call reaches the upstream.
 local function nice(options)
   options = options or {}
-  local it = t.integration("nice_dnb", { secrets = SECRETS, config = options.config })
+  local config = options.config or {}
+  if config.cache_enabled == nil then
+    config.cache_enabled = false
+  end
+  local it = t.integration("nice_dnb", { secrets = SECRETS, config = config })
   it.upstream("POST " .. TOKEN_PATH, options.token or { json = {
     accessToken = "07984236-4402-4142-8b74-ccd43bb7f8dc", tokenType = "Bearer", expiresIn = 3600, scope = "oob",
   } })
@@ -277,6 +282,43 @@ describe("nice_dnb search_company", function()
   it("refuses a wrong check digit in mock mode too", function()
     local it = nice({ config = { is_mock_mode = true } })
     assert.equal("invalid_input", failure(it.call, "search_company", { business_number = "1248100997" }).code)
+  end)
+end)
+
+
+describe("nice_dnb and the cache", function()
+  it("property 5: the same request within 24 hours is answered from the cache", function()
+    local it = nice({ config = { cache_enabled = true } })
+    local seed = os.time()
+    math.randomseed(seed)
+    for round = 1, 20 do
+      local number = VALID[math.random(#VALID)]
+      local first, before = it.call("search_company", { business_number = number }), count(it, COMPANY_PATH)
+      t.advance(math.random(0, 3600))
+      local again, meta = it.call("search_company", { business_number = (number:gsub("-", "")) })
+      assert.same(first, again, "seed " .. seed .. ", round " .. round)
+      assert.is_true(meta.from_cache, "seed " .. seed .. ", round " .. round)
+      assert.equal(before, count(it, COMPANY_PATH))
+    end
+    t.advance(86400)
+    local _, meta = it.call("search_company", { business_number = VALID[1] })
+    assert.is_false(meta.from_cache)
+  end)
+
+  it("property 6: when it fails, what was kept is given, and said to be stale", function()
+    local it = nice({ config = { cache_enabled = true, max_retries = 0 } })
+    local data = it.call("search_company", { business_number = VALID[1] })
+    t.advance(90000)
+    for _, answer in ipairs({ { status = 500, json = {} }, { status = 502, body = "x" }, { close = true },
+      { delay = 100, json = {} }, { status = 200, body = "{" } }) do
+      it.upstream("POST " .. COMPANY_PATH, answer)
+      local kept, meta = it.call("search_company", { business_number = VALID[1] })
+      assert.same(data, kept)
+      assert.is_true(meta.stale)
+      assert.is_true(meta.from_cache)
+      assert.is_true(meta.age_seconds >= 90000)
+      assert.is_string(meta.error.code)
+    end
   end)
 end)
 

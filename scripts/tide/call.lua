@@ -1,20 +1,33 @@
 -- One call of an operation, through the policies that were bound when its generation was
 -- built. Policies are `wrap(next, operation) -> function(call)`, which returns the
--- operation's data, or nil and an error table.
+-- operation's data as JSON, or nil and an error table.
 
 local time = require "tide.time"
 local uuid = require "tide.uuid"
 local errors = require "tide.errors"
+local explain = require "tide.explain"
+local cells = require "tide.cells"
+local redact = require "tide.redact"
+local statistics = require "tide.state.statistics"
 local client = require "tide.upstream.client"
+local breaker = require "tide.policy.breaker"
+local cache = require "tide.policy.cache"
+local record = require "tide.policy.record"
 local retry = require "tide.policy.retry"
 
 local M = {}
 
 -- Outermost first. One that is added later finds its place here and nowhere else.
 local POLICIES = {
-  require "tide.policy.record",
+  record,
   require "tide.policy.admit",
+  require "tide.policy.conceal",
   require "tide.policy.deadline",
+  cache,
+  breaker,
+  require "tide.policy.singleflight",
+  require "tide.policy.concurrency",
+  breaker.verdict,
   retry,
   require "tide.policy.mock",
   (require "tide.policy.run"), -- alone: require returns a second value, which would be one more
@@ -40,6 +53,7 @@ local CALL = {
 
 local function bind_operation(operation)
   local handle
+  operation.label = operation.integration.name .. "." .. operation.name
   for index = #POLICIES, 1, -1 do
     handle = POLICIES[index].wrap(handle, operation)
   end
@@ -52,6 +66,8 @@ function M.bind(generation)
   for _, integration in pairs(generation.integrations) do
     if integration.provider then
       client.of(integration)
+      integration.statistics = statistics.cell(integration.name)
+      cells.of(integration, false)
       for _, operation in pairs(integration.operations) do
         bind_operation(operation)
       end
@@ -106,17 +122,35 @@ local function deadline_of(settings, options, started)
 end
 
 
+-- The outermost of the calls around this one that is of the same integration: its permit and
+-- its slot are this one's too.
+local function holder_of(call)
+  local holder, ancestor = call, call.parent
+  while ancestor do
+    if ancestor.integration == call.integration and ancestor.mock == call.mock then
+      holder = ancestor.holder
+    end
+    ancestor = ancestor.parent
+  end
+  return holder
+end
+
+
 local function new_call(generation, operation, input, options)
   local integration = operation.integration
   local parent = options.parent
   local started = time.monotonic()
-  return setmetatable({
+  local mock = integration.values.is_mock_mode or options.mock or false
+  local call = setmetatable({
     generation = generation,
     integration = integration,
     operation = operation,
-    label = integration.name .. "." .. operation.name,
+    label = operation.label,
     settings = integration.values,
+    cells = cells.of(integration, mock),
+    statistics = integration.statistics,
     input = input,
+    text = options.text,    -- how the input was written, if that is known
     parent = parent,
     depth = parent and parent.depth + 1 or 1,
     trace_id = options.trace_id or uuid.trace_id(),
@@ -125,9 +159,10 @@ local function new_call(generation, operation, input, options)
     caller = options.caller,
     user_id = options.user_id,
     idempotency_key = options.idempotency_key,
-    mock = integration.values.is_mock_mode or options.mock or false,
+    mock = mock,
     debug = options.debug,
     no_cache = options.no_cache,
+    background = options.background or false,
     started = started,
     deadline = deadline_of(integration.values, options, started),
     attempts = {},          -- one table an attempt, see policy/retry.lua
@@ -139,7 +174,24 @@ local function new_call(generation, operation, input, options)
     stale = false,
     fallback = false,
     run = M.run,            -- for ctx.call
+    hit = M.hit,
+    again = M.refresh,
+    forget = cache.forget,
   }, CALL)
+  call.work = call          -- what carries out the attempts, see policy/singleflight.lua
+  call.holder = holder_of(call)
+  return call
+end
+
+
+local function attempts_of(call)
+  return call.work.shared_attempts or #call.work.attempts
+end
+
+
+local function concealed_of(call)
+  local err = call.concealed
+  return err and { code = err.code, detail = redact.text(err.message) }
 end
 
 
@@ -149,29 +201,31 @@ local function meta_of(call)
     operation = call.operation.name,
     trace_id = call.trace_id,
     duration_ms = call.duration_ms,
-    attempts = #call.attempts,
+    attempts = attempts_of(call),
     from_cache = call.from_cache,
     age_seconds = call.age_seconds,
     stale = call.stale,
     fallback = call.fallback,
     mock = call.mock,
     circuit_breaker_state = call.circuit_breaker_state,
-    trace = call.debug and call.trace or nil,
+    error = concealed_of(call),
+    trace = call.trace,
   }
 end
 
 
-local function finish(call, data, err)
+local function finish(call, encoded, err)
   if err then
-    err.attempts = #call.attempts
-    err.repeatable = retry.may_run_again(call)
+    err.attempts = attempts_of(call)
+    err.repeatable = retry.may_run_again(call.work)
+    err.trace = call.trace
     return nil, err, call
   end
-  return { data = data, json = call.json, meta = meta_of(call) }, nil, call
+  return { json = encoded, meta = meta_of(call) }, nil, call
 end
 
 
--- Calls an operation. `{ data, json, meta }` (`json` is `data` encoded), or nil and the
+-- Calls an operation. `{ json, meta }`, where `json` is the data encoded, or nil and the
 -- error table. `options`: trace_id, span_id, trace_flags, trace_state, caller (the token's name), user_id,
 -- timeout_ms, deadline (monotonic), idempotency_key, mock, debug, no_cache, parent (the
 -- call whose script made this one). The third result is the call itself, nil when the
@@ -184,6 +238,59 @@ function M.run(generation, integration_name, operation_name, input, options)
   end
   local call <close> = new_call(generation, operation, input, options or {})
   return finish(call, operation.handle(call))
+end
+
+
+-- The short way of a call whose answer is kept and whose input came in the same words before:
+-- `json, age_seconds, mock, circuit_breaker_state, duration_ms`, recorded like any other; nil when
+-- the call must go through the policies. `text` is the input as it was written, `options` as for
+-- `run`, trace_id included.
+function M.hit(generation, integration_name, operation_name, text, options)
+  local integration = generation.integrations[integration_name]
+  local operation = integration and integration.operations[operation_name]
+  local key = operation and cache.remembered(operation, text)
+  if not key or options.debug or options.no_cache then
+    return nil
+  end
+  local values = integration.values
+  if not values.is_enabled or not values.cache_enabled then
+    return nil
+  end
+  local started = time.monotonic()
+  local mock = values.is_mock_mode or options.mock or false
+  local own = cells.of(integration, mock)
+  local value, age, expires_in, is_negative = own.cache:get(key)
+  if value == nil or expires_in <= 0 or is_negative then
+    return nil
+  end
+  own.cache:count("hit")
+  operation.cache_hits:add(1)
+  integration.statistics:count("cache_hit")
+  local state = own.breaker:state()
+  return value, math.max(0, math.floor(age)), mock, state, record.hit(generation, operation, state, mock, started, options)
+end
+
+
+-- Says what would become of a call, without making it; nil and an error when there is no such
+-- operation. Arguments as for `run`.
+function M.explain(generation, integration_name, operation_name, input, options)
+  local operation, err = find(generation, integration_name, operation_name)
+  if not operation then
+    return nil, err
+  end
+  return explain.explain(new_call(generation, operation, input, options))
+end
+
+
+-- Runs `stale`, which was answered from the cache, once more in the background: a call of its
+-- own, which takes a token only if one is free.
+function M.refresh(stale)
+  local operation = stale.operation
+  local call <close> = new_call(stale.generation, operation, stale.input, {
+    caller = stale.caller, user_id = stale.user_id, mock = stale.mock, background = true, no_cache = false,
+  })
+  call.prepared = true
+  operation.handle(call)
 end
 
 

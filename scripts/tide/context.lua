@@ -47,20 +47,32 @@ local function inner_error(err)
 end
 
 
+local CANONICAL = { canonical = true }
+
+local function meta_of_hit(call, integration, operation, age, mock, state, duration)
+  return {
+    integration = integration, operation = operation, trace_id = call.trace_id, duration_ms = duration, attempts = 0,
+    from_cache = true, age_seconds = age, stale = false, fallback = false, mock = mock, circuit_breaker_state = state,
+  }
+end
+
+
 local function nested_call(call, integration, operation, input)
   if type(integration) ~= "string" or type(operation) ~= "string" then
     script.misuse("ctx.call: expects the names of an integration and an operation")
   end
-  local result, err, inner = call.run(call.generation, integration, operation, input, {
-    parent = call,
-    trace_id = call.trace_id,
-    caller = call.caller,
-    user_id = call.user_id,
-    deadline = call.deadline,
-    mock = call.mock or nil,
-  })
+  local options = { trace_id = call.trace_id, caller = call.caller, user_id = call.user_id, mock = call.mock or nil }
+  local text = json.encode(input, CANONICAL)
+  if text then
+    local kept, age, mock, state, duration = call.hit(call.generation, integration, operation, text, options)
+    if kept then
+      return json.decode(kept), meta_of_hit(call, integration, operation, age, mock, state, duration)
+    end
+  end
+  options.parent, options.deadline, options.text = call, call.deadline, text
+  local result, err, inner = call.run(call.generation, integration, operation, input, options)
   if inner then
-    call.effects = call.effects + inner.effects
+    call.effects = call.effects + inner.work.effects
   end
   if err then
     error(inner_error(err), 0)
@@ -119,7 +131,7 @@ local MEMBERS = {
   integration = function(call) return call.integration.name end,
   operation = function(call) return call.operation.name end,
   trace_id = function(call) return call.trace_id end,
-  attempt = function(_, attempt) return attempt.number end,
+  attempt = function(_, attempt) return attempt and attempt.number or 0 end,
   mock = function(call) return call.mock end,
   deadline = function(call) return call.deadline end,
   config = function(call) return call.integration.settings end,
@@ -139,6 +151,10 @@ local MEMBERS = {
 }
 
 
+-- Members that wait for something.
+local WAITING = { http = true, call = true, all = true, sleep = true }
+
+
 local function known_members()
   local names = {}
   for name in pairs(MEMBERS) do
@@ -154,6 +170,9 @@ local KNOWN = known_members()
 local VALUES = {
   __index = function(values, name)
     local make = MEMBERS[name]
+    if WAITING[name] and rawget(values, PURPOSE) == "fallback" then
+      script.misuse(string.format("ctx.%s: a fallback may not wait", name))
+    end
     if make == nil then
       script.misuse(string.format("ctx has no member %q; it has %s", tostring(name), KNOWN))
     end
@@ -169,7 +188,8 @@ local function read_only(_, name)
 end
 
 
--- The context of the attempt that is under way. `purpose` is "auth" for a token's `fetch`.
+-- The context of the attempt that is under way. `purpose` is "auth" for a token's `fetch`,
+-- "fallback" for what may not wait.
 function M.new(call, purpose)
   local attempt = call.attempts[#call.attempts]
   local values = setmetatable({ [CALL] = call, [ATTEMPT] = attempt, [PURPOSE] = purpose }, VALUES)

@@ -213,9 +213,7 @@ local function forget(call, operation, input)
   if call.integration.operations[operation] == nil then
     script.misuse(string.format("ctx.cache.forget: %s has no operation %q", call.integration.name, operation))
   end
-  if call.forget then
-    return call.forget(operation, input)
-  end
+  return call.forget(call, operation, input)
 end
 
 

@@ -3,14 +3,19 @@
 
 local host = require "tide.host"
 local task = require "tide.task"
+local json = require "tide.json"
+local uuid = require "tide.uuid"
 local call = require "tide.call"
 local generation = require "tide.generation"
 local secrets = require "tide.secrets"
+local singleflight = require "tide.state.singleflight"
 local client = require "tide.upstream.client"
 local upstream = require "tide.test.upstream"
 
 local M = {}
 
+-- How long the end of a shared run is waited for.
+local TURNS_MAX = 100
 local FILE_BYTES_MAX = 4 * 1024 * 1024
 local OPTIONS = {
   secrets = "table", config = "table", source = "string", also = "table", clock = "string",
@@ -18,7 +23,6 @@ local OPTIONS = {
 
 -- Runtimes that are open, to be closed when the test that made them ends.
 local open = {}
-local made = 0
 -- Whether somebody is already moving the clock.
 local moving = false
 -- Whether the clock was frozen here.
@@ -163,7 +167,8 @@ end
 
 local function adopt(runtime, name, part)
   local integration = runtime.generation.integrations[name]
-  integration.owner = string.format("%s#%d", name, made)
+  -- Unlike any before, also of a spec file that ran earlier: what lives in C goes by this name.
+  integration.owner = name .. "#" .. runtime.id
   redirect_to(integration, runtime.url, part.config)
   for secret, value in pairs(part.secrets or {}) do
     if not integration.declared_secrets[secret] then
@@ -197,9 +202,9 @@ function M.integration(name_or_path, options)
     error("t.integration expects the name of a provider or its path", 2)
   end
   check_options(options)
-  made = made + 1
   local parts, name = parts_of(name_or_path, options)
-  local runtime = setmetatable({ name = name, generation = build(parts), rows = {} }, METATABLE)
+  local runtime = setmetatable({ name = name, generation = build(parts), rows = {}, ended = {}, running = 0,
+    id = uuid.span_id() }, METATABLE)
   if options.clock ~= "real" then
     host.freeze_clock()
     frozen = true
@@ -259,12 +264,38 @@ function M.advance(seconds)
 end
 
 
-local function perform(runtime, operation, input, options)
-  local result, err = call.run(runtime.generation, runtime.name, operation, input, options)
-  local trace_id = result and result.meta.trace_id or err.trace_id
+-- Ends the answers that nobody waits for any more. A request may be shared by calls that run on:
+-- while there is such a one, what has ended is remembered.
+local function settle(runtime, trace_id)
   if trace_id then
-    runtime.server:settle(trace_id)
+    runtime.ended[trace_id] = true
   end
+  -- A run that its last caller has left ends a few turns of the loop later.
+  local turns = runtime.running == 0 and TURNS_MAX or 0
+  while singleflight.count() > 0 and turns > 0 do
+    task.sleep(0)
+    turns = turns - 1
+  end
+  if singleflight.count() > 0 then
+    return
+  end
+  for ended in pairs(runtime.ended) do
+    runtime.ended[ended] = nil
+    runtime.server:settle(ended)
+  end
+end
+
+
+local function counted(runtime, operation, input, options)
+  local running <close> = setmetatable({}, { __close = function() runtime.running = runtime.running - 1 end })
+  runtime.running = runtime.running + 1
+  return call.run(runtime.generation, runtime.name, operation, input, options)
+end
+
+
+local function perform(runtime, operation, input, options)
+  local result, err = counted(runtime, operation, input, options)
+  settle(runtime, result and result.meta.trace_id or err.trace_id)
   return result, err
 end
 
@@ -277,7 +308,7 @@ function Runtime.call(self, operation, input, options)
   if err then
     error(err, 0)
   end
-  return result.data, result.meta
+  return json.decode(result.json), result.meta
 end
 
 

@@ -88,8 +88,24 @@ local function perform(current, input, options)
     return nil, err
   end
   -- The data is spliced in as it was encoded once.
-  local data = result.json or assert(json.encode(result.data))
-  return { status = 200, body = '{"data":' .. data .. ',"meta":' .. assert(json.encode(result.meta)) .. "}" }
+  return { status = 200, body = '{"data":' .. result.json .. ',"meta":' .. assert(json.encode(result.meta)) .. "}" }
+end
+
+
+-- What meta_of (call.lua) makes of a call that was answered from the cache.
+local HIT = '{"data":%s,"meta":{"integration":"%s","operation":"%s","trace_id":"%s","duration_ms":%d,"attempts":0,'
+  .. '"from_cache":true,"age_seconds":%d,"stale":false,"fallback":false,"mock":%s,"circuit_breaker_state":"%s"}}'
+
+
+local function hit(current, text, options)
+  local name, operation = current.params.name, current.params.operation
+  if text == nil or options.idempotency_key then
+    return nil
+  end
+  local kept, age, mock, state, duration = call.hit(current.instance.generation, name, operation, text, options)
+  if kept then
+    return { status = 200, body = HIT:format(kept, name, operation, options.trace_id, duration, age, mock, state) }
+  end
 end
 
 
@@ -103,6 +119,12 @@ local function run(current)
   if not options then
     return nil, err
   end
+  local text = current:json_text()
+  local kept = hit(current, text, options)
+  if kept then
+    return kept
+  end
+  options.text = text
   input, err = current:json_object()
   if not input then
     return nil, err

@@ -135,10 +135,18 @@ local function is_json(content_type)
 end
 
 
+-- The body as it came, if it says that it is JSON.
+function Exchange:json_text()
+  local content_type = self.request:header("content-type")
+  if content_type == "application/json" or content_type and content_type:match("[^;%s]") and is_json(content_type) then
+    return self.request.body
+  end
+end
+
+
 -- The body, which must be a JSON object; nil and an error.
 function Exchange:json_object()
-  local content_type = self.request:header("content-type")
-  if not content_type or not content_type:match("[^;%s]") or not is_json(content_type) then
+  if not self:json_text() then
     return nil, errors.new("unsupported_media_type", "the body must be JSON: send Content-Type: application/json")
   end
   local value, message = json.decode(self.request.body)

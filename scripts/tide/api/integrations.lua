@@ -2,6 +2,7 @@
 
 local json = require "tide.json"
 local statistics = require "tide.state.statistics"
+local cells = require "tide.cells"
 local errors = require "tide.errors"
 local metric_windows = require "tide.metric_windows"
 local secrets = require "tide.secrets"
@@ -43,6 +44,14 @@ function M.status_of(integration)
 end
 
 
+local function breaker_state(integration)
+  if not integration.provider then
+    return json.null
+  end
+  return (cells.of(integration, integration.values.is_mock_mode).breaker:state())
+end
+
+
 local function load_error(integration)
   local err = integration.error
   if not err then
@@ -63,7 +72,7 @@ local function summary_of(integration)
     status = M.status_of(integration),
     is_enabled = integration.values.is_enabled,
     is_mock_mode = integration.values.is_mock_mode,
-    circuit_breaker_state = "closed",
+    circuit_breaker_state = breaker_state(integration),
     missing_secrets = json.array(secrets.missing(integration)),
     error = load_error(integration),
     operations = json.array(sorted_names(integration.operations)),

@@ -1,6 +1,7 @@
 -- `tidegate call`: one call, by the running service, or by this process where none runs.
 
 local crypto = require "tide.crypto"
+local json = require "tide.json"
 local store = require "tide.store"
 local boot = require "tide.boot"
 local call = require "tide.call"
@@ -74,7 +75,7 @@ local function call_here(opened, generation, options, values)
   if not result then
     return 1, client.explain(errors.problem(err))
   end
-  output.print({ data = result.data, meta = result.meta }, options)
+  output.print({ data = json.decode(result.json), meta = result.meta }, options)
   return 0
 end
 

@@ -3,6 +3,7 @@
 local json = require "tide.json"
 local errors = require "tide.errors"
 local script = require "tide.script"
+local cache = require "tide.policy.cache"
 
 local M = {}
 
@@ -52,32 +53,52 @@ local function nesting_error(call)
 end
 
 
+-- The input as the operation wants it: checked, defaults filled in, prepared; or nil, an error
+-- and the step that refused it.
+local function prepare_input(call, operation, value)
+  local input, prepare = operation.input, operation.definition.prepare
+  if value == nil then
+    value = {}
+  end
+  if input then
+    local problems
+    value, problems = input:validate(value)
+    if problems then
+      return nil, invalid_input(problems), "validate"
+    end
+  end
+  if prepare == nil then
+    return value
+  end
+  local ok, prepared = script.run(call, prepare, value, operation.integration.settings)
+  if not ok then
+    return nil, prepared, "prepare"
+  end
+  if prepared == nil then
+    return value
+  end
+  return prepared
+end
+
+-- For keys of another operation's answers (ctx.cache.forget).
+cache.prepare = prepare_input
+
+
 function M.wrap(next, operation)
-  local input = operation.input
-  local prepare = operation.definition.prepare
-  local label = operation.integration.name
+  local name = operation.integration.name
 
   return function(call)
     if not call.settings.is_enabled then
-      return refuse(call, "enabled", errors.new("disabled", label .. " is disabled (is_enabled = false)",
+      return refuse(call, "enabled", errors.new("disabled", name .. " is disabled (is_enabled = false)",
         { retry_after = RETRY_AFTER_SECONDS }))
     end
-    local value = call.input == nil and {} or call.input
-    if input then
-      local problems
-      value, problems = input:validate(value)
-      if problems then
-        return refuse(call, "validate", invalid_input(problems))
+    if not call.prepared then
+      local value, err, step = prepare_input(call, operation, call.input)
+      if err then
+        return refuse(call, step, err)
       end
+      call.input = value
     end
-    if prepare then
-      local ok, prepared = script.run(call, prepare, value, call.integration.settings)
-      if not ok then
-        return refuse(call, "prepare", prepared)
-      end
-      value = prepared == nil and value or prepared
-    end
-    call.input = value
     if call.parent then
       local err = nesting_error(call)
       if err then

@@ -18,7 +18,8 @@ end
 
 -- The attempt and the request that were under way end here.
 local function close_attempt(call, err)
-  local attempt = call.attempts[#call.attempts]
+  local attempts = call.work.attempts
+  local attempt = attempts[#attempts]
   if attempt == nil or attempt.ended then
     return
   end

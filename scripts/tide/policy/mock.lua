@@ -7,6 +7,8 @@ local errors = require "tide.errors"
 local script = require "tide.script"
 local view = require "tide.view"
 local run = require "tide.policy.run"
+local breaker = require "tide.policy.breaker"
+local limit = require "tide.policy.limit"
 
 local M = {}
 
@@ -82,6 +84,22 @@ local function answer(call, mock)
 end
 
 
+-- Takes a token and the permit, as a request would, from cells of its own; an error when refused.
+local function admit(call, attempt)
+  local ok, err = pcall(function()
+    attempt.token_wait = limit.take(call)
+    breaker.admit(call, call.settings.timeout_seconds)
+  end)
+  if ok then
+    return nil
+  end
+  if not errors.is(err) then
+    error(err, 0)
+  end
+  return err
+end
+
+
 function M.wrap(next, operation)
   local mock = operation.definition.mock
   local url = string.format("mock://%s/%s", operation.integration.name, operation.name)
@@ -91,13 +109,17 @@ function M.wrap(next, operation)
       return next(call)
     end
     local attempt = call.attempts[#call.attempts]
+    local refused = admit(call, attempt)
+    if refused then
+      return nil, refused
+    end
     local request = { method = "MOCK", url = url, started = time.monotonic(), started_at = time.now() }
     attempt.requests[1] = request
-    local data, err = answer(call, mock)
+    local encoded, err = answer(call, mock)
     request.ended = time.monotonic()
     request.error = err and err.code
-    call.exchange = { method = "MOCK", url = url, request_value = call.input, response_value = data }
-    return data, err
+    call.exchange = { method = "MOCK", url = url, request_value = call.input, response_body = encoded }
+    return encoded, err
   end
 end
 

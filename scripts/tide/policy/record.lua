@@ -18,7 +18,7 @@ local M = {}
 -- Failures of the caller's making, and refusals that the operator asked for, are no news.
 local QUIET = { invalid_input = true, not_found = true, rejected = true, conflict = true, disabled = true }
 
-counters.describe("calls_total", "counter", "Calls, by outcome: ok, or the code of the error.")
+counters.describe("calls_total", "counter", "Calls, by outcome: ok, cached, stale, fallback, or the code of the error.")
 counters.describe("call_duration_seconds", "histogram", "Duration of calls, waits included.")
 
 
@@ -31,16 +31,20 @@ local function is_wanted(call, err)
 end
 
 
+-- Queues a row; where a spec looks on, it gets the row by column instead.
+local function write(generation, ...)
+  if generation.capture then
+    return generation.capture(record_row.named(...))
+  end
+  store.enqueue(record_row.INSERT, ...)
+end
+
+
 local function write_row(call, err)
   if not is_wanted(call, err) then
     return
   end
-  local row = record_row.build(call, err, uuid.v7(), time.now())
-  local capture = call.generation.capture
-  if capture then
-    return capture(row)
-  end
-  store.enqueue(record_row.INSERT, record_row.parameters(row))
+  write(call.generation, record_row.parameters(record_row.build(call, err, uuid.v7(), time.now())))
 end
 
 
@@ -52,7 +56,7 @@ local function write_log(call, err)
     error_type = err.code,
     error = redact.text(err.message),
     upstream_status = err.status,
-    attempts = #call.attempts,
+    attempts = #call.work.attempts,
     duration_ms = call.duration_ms,
     mock = call.mock,
     caller = call.caller,
@@ -61,11 +65,16 @@ local function write_log(call, err)
 end
 
 
+local function outcome_of(call, err)
+  return err and err.code or call.fallback and "fallback" or call.stale and "stale" or call.from_cache and "cached" or "ok"
+end
+
+
 local function record(call, series, err)
   call.on_close = nil
   local seconds = time.monotonic() - call.started
   call.duration_ms = math.floor(seconds * 1000 + 0.5)
-  series.outcome(err and err.code or "ok"):add(1)
+  series.outcome(outcome_of(call, err)):add(1)
   series.duration:observe(seconds)
   series.statistics:record(err and err.code or "ok", seconds)
   write_row(call, err)
@@ -73,7 +82,7 @@ local function record(call, series, err)
     write_log(call, err)
   end
   if call.debug then
-    call.trace = record_row.attempts(call)
+    call.trace = record_row.attempts(call, err)
   end
 end
 
@@ -105,8 +114,27 @@ local function series_of(operation)
 end
 
 
+-- Records a call that was answered from the cache without going through the policies (call.lua,
+-- `hit`): the same row and metrics. Returns its duration in milliseconds.
+function M.hit(generation, operation, state, mock, started, options)
+  local series = operation.series
+  local seconds = time.monotonic() - started
+  local milliseconds = math.floor(seconds * 1000 + 0.5)
+  series.cached:add(1)
+  series.duration:observe(seconds)
+  series.statistics:record("cached", seconds)
+  local integration = operation.integration
+  if integration.values.log_calls == "all" then
+    write(generation, record_row.of_hit(operation, uuid.v7(), time.format(), milliseconds, options, mock, state))
+  end
+  return milliseconds
+end
+
+
 function M.wrap(next, operation)
   local series = series_of(operation)
+  series.cached = series.outcome("cached")
+  operation.series = series
 
   -- The call's task was cancelled: by the call around it, or by the service's end.
   local function on_close(call)

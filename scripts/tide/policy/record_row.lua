@@ -47,6 +47,16 @@ function M.parameters(row)
 end
 
 
+-- The same again by column.
+function M.named(...)
+  local row = {}
+  for index, name in ipairs(COLUMNS) do
+    row[name] = (select(index, ...))
+  end
+  return row
+end
+
+
 local function header(list, name)
   for _, pair in ipairs(list or {}) do
     if pair[1]:lower() == name then
@@ -170,8 +180,8 @@ end
 
 
 local function add_exchange(row, call)
-  local exchange = call.exchange
-  if exchange == nil then
+  local exchange = call.work.exchange
+  if not exchange then
     return
   end
   local values = call.settings
@@ -187,7 +197,7 @@ local function add_exchange(row, call)
   local limit = values.log_body_bytes
   if exchange.method == "MOCK" then
     row.request_body = value_json(exchange.request_value, fields, limit)
-    row.response_body = exchange.response_value ~= nil and value_json(exchange.response_value, fields, limit) or nil
+    row.response_body = body_json(exchange.response_body, "application/json", fields, limit)
     return
   end
   row.request_body = body_json(exchange.body, header(exchange.headers, "content-type"), fields, limit)
@@ -202,7 +212,7 @@ end
 
 
 local function error_summary(err)
-  return err and { code = err.code, message = redact.text(err.message) } or nil
+  return err and { code = err.code, message = redact.text(err.message), policy = err.policy } or nil
 end
 
 
@@ -226,7 +236,7 @@ end
 function M.attempts(call, err)
   local fields = call.settings.redact_fields
   local list = json.array()
-  for index, attempt in ipairs(call.attempts) do
+  for index, attempt in ipairs(call.work.attempts) do
     local requests = json.array()
     for position, request in ipairs(attempt.requests) do
       requests[position] = request_summary(request, fields)
@@ -235,13 +245,14 @@ function M.attempts(call, err)
       attempt = attempt.number,
       started_at = time.format(attempt.started_at),
       waited_ms = math.floor(attempt.waited * 1000 + 0.5),
+      token_wait_ms = attempt.token_wait and math.floor(attempt.token_wait * 1000 + 0.5),
       duration_ms = milliseconds(attempt.started, attempt.ended),
       requests = requests,
       error = error_summary(attempt.error),
     }
   end
-  if #list == 0 and err then
-    list[1] = { policy = err.policy, error = error_summary(err) }
+  if #list == 0 and (err or call.work.shared_attempts) then
+    list[1] = { policy = err and err.policy, shared = call.work ~= call or nil, error = error_summary(err) }
   end
   return list
 end
@@ -249,6 +260,7 @@ end
 
 -- The row, by column. JSON columns are text; `nil` is NULL.
 function M.build(call, err, id, now)
+  local told = err or call.concealed
   local integration = call.integration
   local row = {
     id = id,
@@ -258,22 +270,32 @@ function M.build(call, err, id, now)
     operation = call.operation.name,
     duration_ms = call.duration_ms,
     is_success = err == nil,
-    error_type = err and err.code,
-    error_message = err and redact.text(err.message),
+    error_type = told and told.code,
+    error_message = told and redact.text(told.message),
     user_id = call.user_id,
     caller = call.caller and text.truncate(call.caller, CALLER_BYTES_MAX),
     trace_id = call.trace_id,
-    retry_count = math.max(0, #call.attempts - 1),
+    retry_count = math.max(0, #call.work.attempts - 1),
     is_from_cache = call.from_cache,
     is_stale = call.stale,
     is_fallback = call.fallback,
     is_mock = call.mock,
     circuit_breaker_state = call.circuit_breaker_state,
     provider_version = integration.version,
-    attempts = json.encode(M.attempts(call, err)),
+    attempts = json.encode(M.attempts(call, told)),
   }
   add_exchange(row, call)
   return row
+end
+
+
+-- The parameters of the row of a call that was answered from the cache: what `build` and
+-- `parameters` would give.
+function M.of_hit(operation, id, now, milliseconds, options, mock, state)
+  local integration = operation.integration
+  return id, now, integration.name, integration.type, nil, nil, nil, nil, nil, nil, nil, milliseconds, true, nil, nil,
+    options.user_id, options.trace_id, 0, true, state, operation.name,
+    options.caller and text.truncate(options.caller, CALLER_BYTES_MAX), mock, false, false, integration.version, "[]"
 end
 
 

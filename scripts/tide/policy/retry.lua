@@ -6,6 +6,7 @@ local time = require "tide.time"
 local log = require "tide.log"
 local counters = require "tide.state.counters"
 local errors = require "tide.errors"
+local breaker = require "tide.policy.breaker"
 
 local M = {}
 
@@ -67,6 +68,16 @@ local function note(call, n, err, delay)
 end
 
 
+-- The error of the call whose attempt `n` ended with `err`: when a policy refused a further
+-- attempt, what went wrong before says more.
+local function refused_again(call, n, err)
+  if n > 1 and err.policy == "breaker" then
+    return call.attempts[n - 1].error
+  end
+  return err
+end
+
+
 function M.wrap(next, operation)
   local retries = counters.counter("retries_total", string.format('integration="%s"', operation.integration.name))
 
@@ -76,20 +87,21 @@ function M.wrap(next, operation)
     call.retries = retries
     for n = 1, last do
       local attempt = open_attempt(call, waited)
-      local data, err = next(call)
+      local encoded, err = next(call)
       attempt.ended = time.monotonic()
       if err == nil then
-        return data
+        return encoded
       end
       attempt.error = err
       if n == last or not M.may_retry(call, err) then
-        return nil, err
+        return nil, refused_again(call, n, err)
       end
       waited = M.delay(call.settings, n, err)
       if time.monotonic() + waited >= call.deadline then
         return nil, err
       end
       note(call, n, err, waited)
+      breaker.release(call)
       task.sleep(waited)
     end
   end

@@ -16,8 +16,8 @@ local function mismatch(operation, problems)
 end
 
 
--- Checks what the script returned and encodes it, once: `data`, or nil and an error.
--- Runs inside the script's budget, as the size of the result is the script's doing.
+-- Checks what the script returned and encodes it, once. Runs inside the script's
+-- budget, as the size of the result is the script's doing.
 local function checked(operation, data)
   if data == nil then
     data = json.null
@@ -34,15 +34,16 @@ local function checked(operation, data)
   if text == nil then
     error(errors.new("script_error", "the result cannot be written as JSON: " .. message), 0)
   end
-  return { data = data, json = text }
+  return text
 end
 
 
 -- Runs `fn(ctx, input)` as the attempt that is under way. Each attempt gets an input of its
--- own: a script that changes it must not change what the next one sees.
-function M.invoke(call, fn)
+-- own: a script that changes it must not change what the next one sees. `purpose` as for
+-- context.new.
+function M.invoke(call, fn, purpose)
   local operation = call.operation
-  local ctx = context.new(call)
+  local ctx = context.new(call, purpose)
   local ok, result = script.run(call, function()
     local data, failure = fn(ctx, view.copy(call.input))
     if data == nil and failure ~= nil then
@@ -53,8 +54,7 @@ function M.invoke(call, fn)
   if not ok then
     return nil, result
   end
-  call.json = result.json
-  return result.data
+  return result
 end
 
 

@@ -8,6 +8,8 @@ local uuid = require "tide.uuid"
 local counters = require "tide.state.counters"
 local errors = require "tide.errors"
 local auth = require "tide.auth"
+local breaker = require "tide.policy.breaker"
+local limit = require "tide.policy.limit"
 local request_of = require "tide.upstream.request"
 local response_of = require "tide.upstream.response"
 local redirect = require "tide.upstream.redirect"
@@ -140,9 +142,22 @@ local function wire_request(call, bound, request)
 end
 
 
+-- The token goes back when the breaker does not let the request out.
+local function take_permit(call, request)
+  local ok, err = pcall(breaker.admit, call, timeout_of(call, request))
+  if not ok then
+    limit.give_back(call)
+    error(err, 0)
+  end
+end
+
+
 -- Sends one request and waits for its answer; raises when there is none. What may have
 -- taken effect is counted before it leaves, so that a cancelled one counts too.
 local function send(call, attempt, bound, request)
+  local waited = limit.take(call)
+  attempt.token_wait = (attempt.token_wait or 0) + waited
+  take_permit(call, request)
   local wire = wire_request(call, bound, request)
   local entry, exchange = open_entry(call, attempt, request, wire)
   local effect = not request.purpose and has_effect(call, request.method)
@@ -155,6 +170,9 @@ local function send(call, attempt, bound, request)
     entry.error = code
     if effect and sent == false then
       call.effects = call.effects - 1
+    end
+    if sent == false then
+      limit.give_back(call)
     end
     observe(call, bound, entry, code)
     error(failure(request, message, code, sent), 0)
@@ -234,6 +252,7 @@ function M.perform(call, attempt, bound, request)
     local credential = scheme and auth.apply(scheme, call, attempt, outgoing)
     trace_headers(call, outgoing)
     local response, effect = send(call, attempt, bound, outgoing)
+    limit.learn(call, response, response_of.retry_after(response))
     local code, message, fields = classify(bound, response)
     if effect and response_of.had_no_effect(response, code) then
       call.effects = call.effects - 1

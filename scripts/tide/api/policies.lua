@@ -1,0 +1,218 @@
+-- What operators do to an integration while it runs: its breaker, its cache; and `explain`.
+
+local json = require "tide.json"
+local log = require "tide.log"
+local store = require "tide.store"
+local task = require "tide.task"
+local audit = require "tide.audit"
+local call = require "tide.call"
+local cells = require "tide.cells"
+local errors = require "tide.errors"
+local secrets = require "tide.secrets"
+local cache = require "tide.state.cache"
+local exchange = require "tide.api.exchange"
+
+local M = {}
+
+local MODES = { auto = true, open = true, closed = true, observe = true }
+local INPUTS_MAX = 1000
+local PATTERN_BYTES_MAX = 1024
+
+
+-- The integration that the path names, loaded; nil and an error.
+local function integration_of(current)
+  local name = current.params.name
+  local err = current:refuse_integration(name)
+  if err then
+    return nil, err
+  end
+  local integration = current.instance.generation.integrations[name]
+  if integration == nil or not integration.provider then
+    return nil, errors.new(integration and "not_loaded" or "no_such_operation",
+      string.format(integration and "%s did not load" or "there is no integration %q", name))
+  end
+  return integration
+end
+
+
+-- Notes a change; false when the store did not take it, which undoes nothing.
+local function note(current, action, name, old, new)
+  local done, message = store.transaction({
+    audit.statement(action, name, old, new, { actor = current.identity.name, trace_id = current.trace_id }),
+  })
+  if not done then
+    log.error("a change could not be noted in the audit log", { action = action, integration = name, error = message })
+  end
+end
+
+
+-- The breaker -----------------------------------------------------------------------------------------
+
+
+local function put_breaker(current)
+  local integration, err = integration_of(current)
+  local body
+  if integration then
+    body, err = current:json_object()
+  end
+  if not body then
+    return nil, err
+  end
+  for member in pairs(body) do
+    if member ~= "mode" then
+      return nil, exchange.invalid("#/" .. member, "a breaker has no member " .. member)
+    end
+  end
+  if not MODES[body.mode] then
+    return nil, exchange.invalid("#/mode", "mode must be auto, open, closed or observe")
+  end
+  local cell = cells.of(integration, false).breaker
+  local before = cell:mode()
+  cell:set_mode(body.mode)
+  note(current, "breaker.mode", integration.name, { mode = before }, { mode = body.mode })
+  return { status = 200, json = { data = cell:info() } }
+end
+
+
+-- The cache -------------------------------------------------------------------------------------------
+
+
+local function find_operation(integration, name)
+  local operation = integration.operations[name]
+  if operation == nil then
+    return nil, exchange.invalid("#/operation", string.format("%s has no operation %q", integration.name, name))
+  end
+  return operation
+end
+
+
+-- The glob that an operation and a pattern make together.
+local function glob_of(operation, pattern)
+  if operation == nil then
+    return pattern or "*"
+  end
+  local prefix = operation .. ":"
+  if pattern == nil then
+    return prefix .. "*"
+  end
+  return pattern:sub(1, #prefix) == prefix and pattern or prefix .. pattern
+end
+
+
+local function delete_cache(current)
+  local integration, err = integration_of(current)
+  local query
+  if integration then
+    query, err = current:query { operation = true, pattern = true }
+  end
+  if not query then
+    return nil, err
+  end
+  if query.operation and not integration.operations[query.operation] then
+    return nil, select(2, find_operation(integration, query.operation))
+  end
+  if query.pattern and #query.pattern > PATTERN_BYTES_MAX then
+    return nil, exchange.invalid("#/pattern", string.format("pattern is at most %d bytes", PATTERN_BYTES_MAX))
+  end
+  local glob = glob_of(query.operation, query.pattern)
+  local deleted = 0
+  for _, mock in ipairs({ false, true }) do
+    deleted = deleted + cells.of(integration, mock).cache:delete_matching(glob)
+  end
+  if query.operation == nil then
+    local owner = secrets.owner(integration)
+    for _, name in ipairs({ owner .. "/own", owner .. "/own/mock" }) do
+      deleted = deleted + cache.space(name):delete_matching(glob)
+    end
+  end
+  note(current, "cache.delete", integration.name, nil, { operation = query.operation, pattern = query.pattern,
+    deleted = deleted })
+  return { status = 200, json = { data = { deleted = deleted } } }
+end
+
+
+-- { operation, inputs = [ … ] }; nil and an error.
+local function warm_request(current, integration)
+  local body, err = current:json_object()
+  if not body then
+    return nil, err
+  end
+  if type(body.operation) ~= "string" then
+    return nil, exchange.invalid("#/operation", "operation must be the name of an operation")
+  end
+  local operation
+  operation, err = find_operation(integration, body.operation)
+  if not operation then
+    return nil, err
+  end
+  if not operation.cacheable then
+    return nil, exchange.invalid("#/operation", body.operation .. " is not cached")
+  end
+  if type(body.inputs) ~= "table" or #body.inputs == 0 or #body.inputs > INPUTS_MAX then
+    return nil, exchange.invalid("#/inputs", string.format("inputs must be a list of 1 to %d inputs", INPUTS_MAX))
+  end
+  return body
+end
+
+
+local function warm(current)
+  local integration, err = integration_of(current)
+  local body
+  if integration then
+    body, err = warm_request(current, integration)
+  end
+  if not body then
+    return nil, err
+  end
+  local branches, failed, entries = {}, json.array(), 0
+  for index, input in ipairs(body.inputs) do
+    branches[index] = function()
+      local result, problem = call.run(current.instance.generation, integration.name, body.operation, input,
+        { caller = current.identity.name })
+      if result then
+        entries = entries + 1
+      else
+        failed[#failed + 1] = { pointer = string.format("#/inputs/%d", index - 1), code = problem.code }
+      end
+      return true
+    end
+  end
+  task.all(branches, { limit = integration.values.batch_concurrency })
+  return { status = 200, json = { data = { entries = entries, failed = failed } } }
+end
+
+
+-- Explaining ------------------------------------------------------------------------------------------
+
+
+local function explain(current)
+  local integration, err = integration_of(current)
+  local input
+  if integration then
+    input, err = current:json_object()
+  end
+  if not input then
+    return nil, err
+  end
+  local explanation
+  explanation, err = call.explain(current.instance.generation, integration.name, current.params.operation, input, {
+    caller = current.identity.name,
+    trace_id = current.trace_id,
+    mock = current.request:header("x-mock") == "1" or nil,
+  })
+  if not explanation then
+    return nil, err
+  end
+  return { status = 200, json = { data = explanation } }
+end
+
+
+M.routes = {
+  { "PUT", "/api/v1/integrations/{name}/breaker", needs = "operate", handler = put_breaker },
+  { "POST", "/api/v1/integrations/{name}/cache/warm", needs = "operate", handler = warm },
+  { "DELETE", "/api/v1/integrations/{name}/cache", needs = "operate", handler = delete_cache },
+  { "POST", "/api/v1/integrations/{name}/{operation}/explain", needs = "read", handler = explain },
+}
+
+
+return M

@@ -1,0 +1,198 @@
+-- What would become of a call that is not made: each effective value and where it comes from,
+-- the policies in order with their state now, and the first that would hold it up, and why.
+
+local json = require "tide.json"
+local redact = require "tide.redact"
+local secrets = require "tide.secrets"
+local cache = require "tide.policy.cache"
+
+local M = {}
+
+-- What a policy says: "pass"; "wait" (a while, then on); "answer" (the call ends here, well);
+-- "refuse" (it ends here, badly).
+local ORDER = { pass = 0, wait = 1 }
+
+
+local function step(policy, verdict, why, state)
+  return { policy = policy, verdict = verdict, why = why, state = state }
+end
+
+
+local function round(seconds)
+  return seconds and math.floor(seconds * 1000 + 0.5) / 1000
+end
+
+
+-- The policies, in order ----------------------------------------------------------------------------
+
+
+local function enabled(call)
+  if call.settings.is_enabled then
+    return step("enabled", "pass")
+  end
+  return step("enabled", "refuse", "is_enabled is false")
+end
+
+
+local function validate(call)
+  local value, err = cache.prepare(call, call.operation, call.input)
+  if err then
+    return step("validate", "refuse", redact.text(err.message), { code = err.code, pointer = err.pointer })
+  end
+  call.input = value
+  return step("validate", "pass", nil, { input = redact.value(value, call.settings.redact_fields) })
+end
+
+
+local function kept_state(value, age, expires_in, is_negative)
+  return value and {
+    age_seconds = round(age), expires_in_seconds = round(expires_in), is_negative = is_negative or false,
+  } or nil
+end
+
+
+local function cached(call)
+  local values = call.settings
+  if not call.operation.cacheable then
+    return step("cache", "pass", "the operation is not cached")
+  end
+  if not values.cache_enabled then
+    return step("cache", "pass", "cache_enabled is false")
+  end
+  call.cache_key = cache.key(call.operation, call.input)
+  if call.cache_key == nil then
+    return step("cache", "pass", "the input holds bytes, which no key can hold")
+  end
+  local value, age, expires_in, is_negative = call.cells.cache:get(call.cache_key)
+  local state = kept_state(value, age, expires_in, is_negative) or {}
+  state.key = redact.text((call.cache_key:gsub("%z.*$", "")))
+  if value == nil then
+    return step("cache", "pass", "nothing is kept under this key", state)
+  end
+  if expires_in > 0 then
+    return step("cache", "answer", is_negative and "not_found is kept" or "a fresh answer is kept", state)
+  end
+  if -expires_in < values.cache_stale_seconds then
+    return step("cache", "answer", "a stale answer is given at once and refreshed (cache_stale_seconds)", state)
+  end
+  call.has_kept = true
+  return step("cache", "pass", "the answer that is kept has expired; it serves when the call fails", state)
+end
+
+
+local function breaker(call)
+  local blocks = call.cells.breaker:blocks()
+  local state = call.cells.breaker:info()
+  if not blocks then
+    return step("breaker", "pass", nil, state)
+  end
+  local instead = call.has_kept and "a stale answer" or call.operation.definition.fallback and "the fallback"
+  return step("breaker", "refuse", string.format("the breaker is %s%s", state.state,
+    instead and ", " .. instead .. " is given" or ""), state)
+end
+
+
+local function concurrency(call)
+  local state = call.cells.slots:state()
+  if state.max == nil then
+    return step("concurrency", "pass", "max_concurrency is not set")
+  end
+  if state.used < state.max and state.waiting == 0 then
+    return step("concurrency", "pass", nil, state)
+  end
+  return step("concurrency", "wait", "all slots are taken", state)
+end
+
+
+local function limit(call)
+  local state = call.cells.limiter:state()
+  local estimate, longest = state.estimate_seconds, call.settings.rate_limit_max_wait_seconds
+  if estimate <= 0 then
+    return step("limit", "pass", nil, state)
+  end
+  local cause = (state.pause_seconds or 0) > 0 and "the third party asked for a pause" or "no token is free"
+  if estimate <= longest then
+    return step("limit", "wait", string.format("%s: about %.3f s", cause, estimate), state)
+  end
+  return step("limit", "refuse", string.format("%s: the wait of about %.3f s is longer than rate_limit_max_wait_seconds",
+    cause, estimate), state)
+end
+
+
+local function attempts(call)
+  local values = call.settings
+  local state = {
+    max_attempts = 1 + values.max_retries,
+    idempotent = call.operation.idempotent,
+    timeout_seconds = values.timeout_seconds, total_timeout_seconds = values.total_timeout_seconds,
+  }
+  return step("retry", "pass", nil, state)
+end
+
+
+local function credentials(call)
+  local missing = secrets.missing(call.integration)
+  if call.mock then
+    return step("mock", "pass", "the provider's mock answers", { mock = true })
+  end
+  if #missing == 0 then
+    return step("run", "pass")
+  end
+  return step("run", "refuse", "secrets are missing", { missing_secrets = json.array(missing) })
+end
+
+
+local STEPS = { enabled, validate, cached, breaker, concurrency, limit, attempts, credentials }
+
+
+-- The whole -----------------------------------------------------------------------------------------
+
+
+local function settings_of(integration)
+  local list = {}
+  for name, value in pairs(integration.values) do
+    list[name] = { value = redact.value({ [name] = value })[name], source = integration.settings_sources[name] }
+  end
+  return list
+end
+
+
+-- The first step that ends the call decides; else the first that makes it wait.
+local function verdict_of(steps)
+  local waiting
+  for _, each in ipairs(steps) do
+    if ORDER[each.verdict] == nil then
+      return each
+    end
+    if each.verdict == "wait" then
+      waiting = waiting or each
+    end
+  end
+  return waiting or { verdict = "pass" }
+end
+
+
+-- The explanation of `call` (call.lua makes one that is never run).
+function M.explain(call)
+  local steps = json.array()
+  for index, explain in ipairs(STEPS) do
+    steps[index] = explain(call)
+    if index <= 2 and steps[index].verdict == "refuse" then
+      break
+    end
+  end
+  local decisive = verdict_of(steps)
+  return {
+    integration = call.integration.name,
+    operation = call.operation.name,
+    mock = call.mock,
+    verdict = decisive.verdict,
+    policy = decisive.policy,
+    why = decisive.why,
+    policies = steps,
+    settings = settings_of(call.integration),
+  }
+end
+
+
+return M
