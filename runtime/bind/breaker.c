@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "bind/notice.h"
@@ -13,6 +14,7 @@
 #include "engine/task.h"
 #include "engine/worker.h"
 #include "state/breaker.h"
+#include "state/breaker_changes.h"
 
 #define CELL_TYPE "tidegate.breaker"
 #define PERMIT_TYPE "tidegate.breaker_permit"
@@ -86,9 +88,15 @@ static struct breaker_permit *check_permit(lua_State *L) {
   return luaL_checkudata(L, 1, PERMIT_TYPE);
 }
 
+static uint64_t check_lease(lua_State *L) {
+  double seconds = luaL_checknumber(L, 2);
+  luaL_argcheck(L, seconds > 0, 2, "a lease must be longer than 0");
+  return to_ns(seconds);
+}
+
 static int cell_permit(lua_State *L) {
   struct breaker *cell = check_cell(L);
-  uint64_t lease_ns = to_ns(luaL_checknumber(L, 2));
+  uint64_t lease_ns = check_lease(L);
   struct breaker_permit *permit = lua_newuserdatauv(L, sizeof *permit, 0);
   *permit = (struct breaker_permit){.breaker = NULL, .slot = -1};
   luaL_setmetatable(L, PERMIT_TYPE);
@@ -115,7 +123,7 @@ static int permit_release(lua_State *L) {
 }
 
 static int permit_extend(lua_State *L) {
-  breaker_extend(check_permit(L), now_of(L), to_ns(luaL_checknumber(L, 2)));
+  breaker_extend(check_permit(L), now_of(L), check_lease(L));
   return 0;
 }
 
@@ -172,9 +180,13 @@ static void set_seconds(lua_State *L, const char *name, double seconds) {
   lua_setfield(L, -2, name);
 }
 
+/* When it was `ago_ns` ago, in seconds since 1970. */
+static double wall_seconds(lua_State *L, uint64_t ago_ns) {
+  return (double)clock_wall_ms(worker_clock(worker_of(L))) / 1e3 - (double)ago_ns / 1e9;
+}
+
 static int cell_info(lua_State *L) {
-  uint64_t now_ns = now_of(L);
-  struct breaker_info info = breaker_read(check_cell(L), now_ns);
+  struct breaker_info info = breaker_read(check_cell(L), now_of(L));
   lua_createtable(L, 0, 11);
   set_text(L, "state", breaker_state_name(info.state));
   set_text(L, "mode", breaker_mode_name(info.mode));
@@ -186,11 +198,7 @@ static int cell_info(lua_State *L) {
   set_integer(L, "opened_total", info.opened_total);
   set_integer(L, "refused_total", info.refused_total);
   if (info.retry_after_ns > 0) set_seconds(L, "retry_after", (double)info.retry_after_ns / 1e9);
-  if (info.open_since_ns > 0) {
-    uint64_t ago_ns = now_ns > info.open_since_ns ? now_ns - info.open_since_ns : 0;
-    double wall = (double)clock_wall_ms(worker_clock(worker_of(L))) / 1e3;
-    set_seconds(L, "opened_at", wall - (double)ago_ns / 1e9);
-  }
+  if (info.has_opened) set_seconds(L, "opened_at", wall_seconds(L, info.opened_ago_ns));
   return 1;
 }
 
@@ -202,7 +210,7 @@ static int cell_save(lua_State *L) {
   set_text(L, "state", breaker_state_name(memory.state));
   set_text(L, "mode", breaker_mode_name(memory.mode));
   set_integer(L, "consecutive_failures", memory.consecutive_failures);
-  set_seconds(L, "open_for_seconds", (double)memory.open_for_ns / 1e9);
+  if (memory.has_opened) set_seconds(L, "opened_ago_seconds", (double)memory.opened_ago_ns / 1e9);
   return 1;
 }
 
@@ -223,11 +231,13 @@ static int cell_restore(lua_State *L) {
   struct breaker *cell = check_cell(L);
   luaL_checktype(L, 2, LUA_TTABLE);
   double failures = number_field(L, "consecutive_failures", 0);
+  double ago = number_field(L, "opened_ago_seconds", -1);
   struct breaker_memory memory = {
       .state = (enum breaker_state)word_field(L, "state", state_words),
       .mode = (enum breaker_mode)word_field(L, "mode", mode_words),
-      .open_for_ns = to_ns(number_field(L, "open_for_seconds", 0)),
       .consecutive_failures = failures > 0 && failures < UINT32_MAX ? (uint32_t)failures : 0,
+      .has_opened = ago >= 0,
+      .opened_ago_ns = to_ns(ago),
   };
   breaker_restore(cell, &memory, to_ns(luaL_optnumber(L, 3, 0)), now_of(L));
   return 0;
@@ -236,25 +246,27 @@ static int cell_restore(lua_State *L) {
 /* --- changes --- */
 
 struct listener {
-  struct breakers *breakers;
+  struct breaker_changes *changes; /* NULL when it does not listen */
   struct notice *notice;
 };
 
 static void stop_listening(void *pointer) {
   struct listener *listener = pointer;
-  breakers_listen(listener->breakers, NULL, NULL);
+  if (listener->changes != NULL) breaker_changes_leave(listener->changes);
   notice_close(listener->notice);
   free(listener);
 }
 
 static int push_change(lua_State *L, const struct breaker_change *change) {
+  uint64_t now_ns = now_of(L);
+  uint64_t ago_ns = now_ns > change->at_ns ? now_ns - change->at_ns : 0;
   lua_createtable(L, 0, 6);
   set_text(L, "name", change->name);
   set_text(L, "from", breaker_state_name(change->from));
   set_text(L, "to", breaker_state_name(change->to));
   set_text(L, "mode", breaker_mode_name(change->mode));
   set_text(L, "reason", breaker_reason_text(change->reason));
-  set_seconds(L, "at", (double)clock_wall_ms(worker_clock(worker_of(L))) / 1e3);
+  set_seconds(L, "at", wall_seconds(L, ago_ns));
   return 1;
 }
 
@@ -262,8 +274,12 @@ static int next_change(lua_State *L, int status, lua_KContext context) {
   (void)status;
   struct listener *listener = operation_check(L, (int)context)->pointer;
   struct breaker_change change;
-  if (breakers_take_change(listener->breakers, &change)) return push_change(L, &change);
+  if (breaker_changes_take(listener->changes, &change)) return push_change(L, &change);
   return task_await(L, next_change, context);
+}
+
+static struct breaker_changes *changes_of(lua_State *L) {
+  return breakers_changes(shared_of(L)->breakers);
 }
 
 static int l_next_change(lua_State *L) {
@@ -276,22 +292,27 @@ static int l_next_change(lua_State *L) {
     free(listener);
     return luaL_error(L, "no memory to listen");
   }
-  *listener = (struct listener){.breakers = shared_of(L)->breakers, .notice = notice};
+  *listener = (struct listener){.notice = notice};
   operation_hold(L, operation, listener);
-  breakers_listen(listener->breakers, notice_send, notice);
+  if (!breaker_changes_listen(changes_of(L), notice_send, notice))
+    return luaL_error(L, "another task waits for changes of breakers already");
+  listener->changes = changes_of(L);
   return next_change(L, LUA_OK, 1);
 }
 
 static int l_dropped(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)breakers_dropped(shared_of(L)->breakers));
+  lua_pushinteger(L, (lua_Integer)breaker_changes_dropped(changes_of(L)));
   return 1;
 }
 
 static int l_cell(lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
+  size_t length;
+  const char *name = luaL_checklstring(L, 1, &length);
+  luaL_argcheck(L, length > 0 && length <= BREAKER_NAME_MAX && strlen(name) == length, 1,
+                "a name has 1 to 127 bytes, none of them zero");
   struct breaker **handle = lua_newuserdatauv(L, sizeof *handle, 0);
   *handle = breakers_cell(shared_of(L)->breakers, name);
-  if (*handle == NULL) return luaL_error(L, "no breaker for '%s': bad name, or too many", name);
+  if (*handle == NULL) return luaL_error(L, "no breaker for '%s': there are too many", name);
   luaL_setmetatable(L, CELL_TYPE);
   return 1;
 }

@@ -5,7 +5,8 @@
  * a failure, so that a breaker can stick in no state. Every change of state begins an epoch;
  * the verdict of a permit that was taken before the change is dropped.
  *
- * Thread-safe. Time is the caller's monotonic clock; a cell clamps it to its own maximum. */
+ * Thread-safe. Time is the caller's monotonic clock; a cell clamps it to its own maximum. Every
+ * time and duration is below 2^61 ns. */
 #ifndef TIDEGATE_STATE_BREAKER_H
 #define TIDEGATE_STATE_BREAKER_H
 
@@ -17,15 +18,13 @@
 #define BREAKER_NAME_MAX 127
 #define BREAKER_PROBES_MAX 1000   /* leases out at a time, whatever half_open_calls says */
 #define BREAKER_RATE_CALLS_MIN 10 /* verdicts in the window before a rate means anything */
-#define BREAKER_CHANGES_MAX 1024  /* changes that wait to be read */
-#define BREAKER_WINDOW_PARTS 10
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 enum breaker_mode {
   BREAKER_AUTO,
   BREAKER_HELD_OPEN,
   BREAKER_HELD_CLOSED, /* verdicts are counted, nothing changes */
-  BREAKER_OBSERVE      /* the state changes and is shown, nothing is refused */
+  BREAKER_OBSERVE      /* the state changes as in AUTO, nothing is refused */
 };
 enum breaker_reason {
   BREAKER_BY_FAILURES,
@@ -39,7 +38,7 @@ enum breaker_reason {
 };
 
 struct breaker_settings {
-  bool enabled; /* false: everything passes */
+  bool enabled; /* false: closed, unless it is held open */
   uint32_t failure_threshold;
   uint64_t timeout_ns;
   uint32_t half_open_calls;
@@ -53,28 +52,24 @@ struct breaker_info {
   enum breaker_mode mode;
   uint32_t consecutive_failures;
   uint64_t calls, failures, slow; /* in the window */
-  uint64_t open_since_ns;         /* when it last opened; 0: never */
-  uint64_t retry_after_ns;        /* while a permit would be refused */
+  bool has_opened;
+  uint64_t opened_ago_ns;  /* since it last opened, if it has */
+  uint64_t retry_after_ns; /* while a permit would be refused */
   uint32_t probes_out;
   uint64_t opened_total, refused_total;
-};
-
-struct breaker_change {
-  char name[BREAKER_NAME_MAX + 1];
-  enum breaker_state from, to;
-  enum breaker_mode mode;
-  enum breaker_reason reason;
 };
 
 /* What survives a restart. */
 struct breaker_memory {
   enum breaker_state state;
   enum breaker_mode mode;
-  uint64_t open_for_ns; /* how long it has been open */
   uint32_t consecutive_failures;
+  bool has_opened;
+  uint64_t opened_ago_ns; /* since it last opened, if it has */
 };
 
 struct breakers;
+struct breaker_changes;
 struct breaker;
 
 /* The right to send. `slot` is -1 when it is no probe's lease. */
@@ -91,38 +86,33 @@ void breakers_free(struct breakers *breakers);
  * registry. NULL when there are BREAKERS_MAX or memory ran out. */
 struct breaker *breakers_cell(struct breakers *breakers, const char *name);
 
-/* Takes a change that has not been taken. False when there is none. */
-bool breakers_take_change(struct breakers *breakers, struct breaker_change *change);
-/* `notify(argument)` is called from any thread, with a lock held, whenever a change can be taken:
- * it must only post. One listener; NULL takes it away, and after that returns it is not called. */
-void breakers_listen(struct breakers *breakers, void (*notify)(void *), void *argument);
-/* Changes that nobody took in time. */
-uint64_t breakers_dropped(struct breakers *breakers);
+/* The changes of all cells, owned by the registry. */
+struct breaker_changes *breakers_changes(struct breakers *breakers);
 
 const char *breaker_name(const struct breaker *breaker);
-/* Keeps what is counted and the state. */
+/* What is counted and the state stay; another window forgets what the old one held. */
 void breaker_configure(struct breaker *breaker, const struct breaker_settings *settings,
                        uint64_t now_ns);
-/* As it would be for a permit taken now; changes nothing. Lock-free while closed. */
+/* As it is for a permit taken now. Lock-free while closed. */
 enum breaker_state breaker_state_of(struct breaker *breaker, uint64_t now_ns);
-/* Whether a permit would be refused now, and for how long at least. */
+/* Whether a permit would be refused now, and for how long at least. Lock-free while closed. */
 bool breaker_blocks(struct breaker *breaker, uint64_t now_ns, enum breaker_state *state,
                     uint64_t *retry_after_ns);
-/* False and the time until it makes sense to ask again when it is refused. */
+/* False, and the time until it makes sense to ask again, when it is refused. */
 bool breaker_take(struct breaker *breaker, uint64_t now_ns, uint64_t lease_ns,
                   struct breaker_permit *permit, uint64_t *retry_after_ns);
-/* Moves the deadline of a probe's lease; no effect on other permits. */
+/* Moves the deadline of a probe's lease, never to an earlier time; no effect on other permits. */
 void breaker_extend(struct breaker_permit *permit, uint64_t now_ns, uint64_t lease_ns);
-/* End a permit; each is for one that has not ended. */
+/* End a permit; no effect on one that has ended. */
 void breaker_succeed(struct breaker_permit *permit, uint64_t now_ns, uint64_t duration_ns);
 void breaker_fail(struct breaker_permit *permit, uint64_t now_ns, uint64_t duration_ns);
 void breaker_give_back(struct breaker_permit *permit, uint64_t now_ns);
-/* AUTO closes it and forgets what was counted. */
+/* AUTO always closes it and forgets what was counted; OBSERVE goes on from where it is. */
 void breaker_set_mode(struct breaker *breaker, enum breaker_mode mode, uint64_t now_ns);
 struct breaker_info breaker_read(struct breaker *breaker, uint64_t now_ns);
 struct breaker_memory breaker_save(struct breaker *breaker, uint64_t now_ns);
-/* `elapsed_ns` have passed since it was saved. What is left of the open time is at most the
- * configured one. */
+/* `elapsed_ns` have passed since it was saved. It is open for what is left of the time-out, as
+ * that is configured now or later; half-open, it has no probes out. Adds no change. */
 void breaker_restore(struct breaker *breaker, const struct breaker_memory *memory,
                      uint64_t elapsed_ns, uint64_t now_ns);
 
