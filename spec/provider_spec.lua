@@ -1,5 +1,4 @@
 local provider = require "tide.provider"
-local provider_auth = require "tide.provider_auth"
 local sandbox = require "tide.sandbox"
 
 local seed = tonumber(os.getenv("SEED")) or os.time()
@@ -135,6 +134,14 @@ describe("provider contract", function()
     { "auth = { scheme = 'api_key', secret = 'k', header = 'X\\r\\nY' },", "on one line" },
     { "auth = { scheme = 'token' },", "needs the field fetch" },
     { "auth = { scheme = 'token', fetch = 'x' },", "auth.fetch: must be a function" },
+    { "auth = { scheme = 'oauth2' },", "scheme oauth2 needs the field grant" },
+    { "auth = { scheme = 'oauth2', grant = 'password' },",
+      "auth.grant: must be client_credentials, refresh_token or jwt_bearer" },
+    { "auth = { scheme = 'oauth2', grant = 'refresh_token', token_url = '/t', client_id = 'i' },",
+      "needs the field refresh_token" },
+    { "auth = { scheme = 'oauth2', token_url = 'ftp://x.example' },", "auth.token_url: must be an http address" },
+    { "auth = { scheme = 'sigv4', access_key = 'a', secret_key = 'b', service = 's' },", "needs the field region" },
+    { "auth = { scheme = 'sigv4', region = 5 },", "auth.region: must be text, not a number" },
     { "tls = { cert = 'x' },", "tls.cert: unknown key" },
     { "tls = { ca = 5 },", "tls.ca: must be the name of a secret" },
     { "tls = { ca = '/etc/ca.pem' },", "tls.ca: the name of a secret is" },
@@ -210,24 +217,32 @@ describe("provider contract", function()
     assert.is_true(#errors >= 1)
   end)
 
-  it("refuses what this version does not run, and only that", function()
-    for name, scheme in pairs(provider_auth.schemes) do
-      local fields = { ("scheme = %q"):format(name) }
-      for _, field in ipairs(scheme.required) do
-        local kind = scheme.fields[field]
-        fields[#fields + 1] = ("%s = %s"):format(field, kind == "function" and "print"
-          or ("%q"):format(type(kind) == "table" and kind[1] or "x"))
+  it("takes every scheme with what it needs, and declares the secrets that it names", function()
+    local source = "return { auth = %s, operations = { a = { run = print } } }"
+    for _, case in ipairs({
+      { '{ scheme = "bearer", secret = "a" }', "a" },
+      { '{ scheme = "basic", username = "a", password = "b" }', "a,b" },
+      { '{ scheme = "api_key", secret = "a", header = "X-Key" }', "a" },
+      { '{ scheme = "token", fetch = print }', "" },
+      { '{ scheme = "oauth2", grant = "client_credentials", token_url = "https://x.example/t", client_id = "a", '
+        .. 'client_secret = "b", client_auth = "basic", scope = "read" }', "a,b" },
+      { '{ scheme = "oauth2", grant = "refresh_token", token_url = "/t", client_id = "a", refresh_token = "b" }',
+        "a,b" },
+      { '{ scheme = "oauth2", grant = "jwt_bearer", token_url = "/t", client_id = "a", client_secret = "b", '
+        .. 'subject = "", audience = "x", key_id = "k" }', "a,b" },
+      { '{ scheme = "sigv4", access_key = "a", secret_key = "b", session_token = "c", region = "r", service = "s" }',
+        "a,b,c" },
+      { "function(ctx, request) end", "" },
+    }) do
+      local checked, errors = check(source:format(case[1]))
+      assert.is_truthy(checked, errors and errors[1])
+      local names = {}
+      for name in pairs(checked.secrets) do
+        names[#names + 1] = name
       end
-      if scheme.one_of then
-        fields[#fields + 1] = scheme.one_of[1] .. ' = "x"'
-      end
-      local errors = faults_of("auth = { " .. table.concat(fields, ", ") .. " },")
-      assert.equal(scheme.supported and 0 or 1, #errors, name .. ": " .. tostring(errors[1]))
-      if not scheme.supported then
-        assert.truthy(errors[1]:find("not supported by this version", 1, true))
-      end
+      table.sort(names)
+      assert.equal(case[2], table.concat(names, ","))
     end
-    assert.equal(provider_auth.function_supported and 0 or 1, #faults_of("auth = function() end,"))
     assert.equal(0, #faults_of("tls = { certificate = 'c', key = 'k', ca = 'a' },"))
   end)
 

@@ -67,7 +67,7 @@ local http = {}
 ---@field form? table encoded as the body
 ---@field body? string the body as it is
 ---@field multipart? { name: string, body: string, filename?: string, content_type?: string }[]
----@field auth? false|table false: without credentials; a table like the provider's `auth` (bearer, basic, api_key): these, wherever the request goes
+---@field auth? false|table false: without credentials; a table like the provider's `auth` (bearer, basic, api_key, sigv4): these, wherever the request goes
 ---@field timeout_seconds? number of this request; default `timeout_seconds` of the configuration
 ---@field expect? integer[]|"any" statuses besides 2xx that are returned and not raised
 

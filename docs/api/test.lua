@@ -66,7 +66,8 @@ local runtime = {}
 --- stays) or a function of the request. "*" as the method means any, at the end of the path any
 --- rest. The latest script that matches wins. A request that none matches fails the call of
 --- the spec. The path of `base_url` stays: with "https://api.acme.example/v2" it is
---- "GET /v2/parcels/1".
+--- "GET /v2/parcels/1". The token endpoint of oauth2 is answered here as well, its path being that
+--- of `token_url`.
 ---@param pattern string "GET /v2/parcels/1"
 ---@param answer TestAnswer|TestAnswer[]|fun(request: TestRequest): TestAnswer
 function runtime.upstream(pattern, answer) end

@@ -188,8 +188,8 @@ local function read_only(_, name)
 end
 
 
--- The context of the attempt that is under way. `purpose` is "auth" for a token's `fetch`,
--- "fallback" for what may not wait.
+-- The context of the attempt that is under way. `purpose` is "auth" for `auth` and a token's
+-- `fetch`, "fallback" for what may not wait.
 function M.new(call, purpose)
   local attempt = call.attempts[#call.attempts]
   local values = setmetatable({ [CALL] = call, [ATTEMPT] = attempt, [PURPOSE] = purpose }, VALUES)

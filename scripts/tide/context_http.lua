@@ -25,14 +25,15 @@ local function explicit_auth(call, request)
     end
     return
   end
-  request.auth = auth.bind(call.integration, request.auth)
-  if request.auth == nil then
-    script.misuse("ctx.http: auth needs a scheme: bearer, basic or api_key")
+  local scheme, words = auth.of_request(call.integration, request.auth)
+  if scheme == nil then
+    script.misuse("ctx.http: " .. words)
   end
+  request.auth = scheme
 end
 
 
--- `purpose` is "auth" inside a token's `fetch`: such a request carries no token itself, and
+-- `purpose` is "auth" inside of `auth` and of a token's `fetch`: such a request carries no token, and
 -- changes nothing that a repeated attempt could change twice.
 local function perform(call, attempt, purpose, method, path, options)
   if call.mock then

@@ -179,77 +179,16 @@ local function check_hosts(check, hosts)
 end
 
 
-local function check_auth_field(check, field, wanted, value, keys)
-  if type(wanted) == "table" then
-    for _, allowed in ipairs(wanted) do
-      if value == allowed then
-        return
-      end
-    end
-    check:fault(keys, "must be " .. message.choice(wanted))
-  elseif wanted == "secret" then
-    if type(value) ~= "string" then
-      check:fault(keys, "must be the name of a secret")
-    else
-      check:secret(value, keys)
-    end
-  elseif not is_of(value, wanted) then
-    check:fault(keys, ("must be %s, not %s"):format(expected(wanted), found(value)))
-  elseif wanted == "text" and value:find("[%z\r\n]") then
-    check:fault(keys, field .. " must be on one line")
-  end
-end
-
-
-local function check_auth_required(check, scheme, auth)
-  for _, field in ipairs(scheme.required) do
-    if auth[field] == nil then
-      check:fault({ "auth" }, ("scheme %s needs the field %s"):format(auth.scheme, field))
-    end
-  end
-  if scheme.one_of then
-    local given = 0
-    for _, field in ipairs(scheme.one_of) do
-      given = given + (auth[field] ~= nil and 1 or 0)
-    end
-    if given ~= 1 then
-      local fields = message.choice(scheme.one_of)
-      check:fault({ "auth" }, ("scheme %s needs %s, and only one"):format(auth.scheme, fields))
-    end
-  end
-end
-
-
 local function check_auth(check, auth)
-  if auth == nil then
+  if type(auth) ~= "table" then
     return
   end
-  if type(auth) == "function" then
-    if not provider_auth.function_supported then
-      check:fault({ "auth" }, "a function as auth is not supported by this version")
-    end
-    return
+  local faults, secrets = provider_auth.check(auth)
+  for _, fault in ipairs(faults) do
+    check:fault({ "auth", fault.field }, fault.words)
   end
-  local scheme = provider_auth.schemes[auth.scheme]
-  if not scheme then
-    local hint = suggest.hint(auth.scheme, provider_auth.schemes)
-    local shown = message.clean(auth.scheme, 100)
-    check:fault({ "auth", "scheme" }, ("unknown scheme %s%s"):format(shown, hint))
-    return
-  end
-  for _, field in ipairs(sorted(auth)) do
-    local wanted = scheme.fields[field]
-    if wanted then
-      check_auth_field(check, field, wanted, auth[field], { "auth", field })
-    elseif field ~= "scheme" then
-      check:fault({ "auth", field }, ("unknown key for scheme %s%s"):format(auth.scheme,
-        suggest.hint(field, scheme.fields)))
-    end
-  end
-  check_auth_required(check, scheme, auth)
-  if not scheme.supported then
-    local words = ("scheme %s is not supported by this version"):format(auth.scheme)
-    check:fault({ "auth", "scheme" }, words)
+  for _, field in ipairs(sorted(secrets)) do
+    check:secret(secrets[field], { "auth", field })
   end
 end
 

@@ -105,15 +105,16 @@ function M.load(generation, getenv)
 end
 
 
--- The value of a declared secret; raises `not_configured`, naming it and where to set it.
+-- The value of a declared secret, and its version; raises `not_configured`, naming it and where to
+-- set it.
 function M.value(integration, name)
-  local value = state.get(M.owner(integration), name)
+  local value, version = state.get(M.owner(integration), name)
   if value == nil then
     local variable = settings.variable(integration.name, name)
     error(errors.new("not_configured", string.format("the secret %s of %s is missing: set %s or %s_FILE", name,
       integration.name, variable, variable), { integration = integration.name }), 0)
   end
-  return value
+  return value, version
 end
 
 

@@ -152,6 +152,16 @@ local function build(parts)
 end
 
 
+-- The token endpoint of oauth2 is the scripted upstream, too; its path stays.
+local function redirect_tokens(provider, origin)
+  local auth = provider.auth
+  local path = type(auth) == "table" and auth.token_url and auth.token_url:match("^%a[%w+.-]*://[^/?#]*(.*)$")
+  if path then
+    provider.auth = setmetatable({ token_url = origin .. path }, { __index = auth })
+  end
+end
+
+
 -- The integration's requests go to the scripted upstream; the path of its base_url stays.
 local function redirect_to(integration, origin, config)
   if config and config.base_url then
@@ -161,6 +171,7 @@ local function redirect_to(integration, origin, config)
   if base then
     integration.values.base_url = origin .. base.url:match("^[^:]+://[^/]+(.*)$")
   end
+  redirect_tokens(integration.provider, origin)
   integration.client = nil
 end
 

@@ -13,9 +13,8 @@
 /* RFC 8032, 7.1, test 2. */
 static const char SEED[] = "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb";
 static const char PUBLIC[] = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
-static const char SIGNATURE[] =
-    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
-    "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+static const char SIGNATURE[] = "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+                                "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
 
 static const struct signature_bytes MESSAGE = {"r", 1};
 
@@ -42,14 +41,14 @@ static void expect_published(struct signatures *signatures) {
   struct signature_bytes private_bytes = from_hex(SEED, seed);
   struct signature_bytes public_bytes = from_hex(PUBLIC, public_key);
   struct signature_bytes wanted = from_hex(SIGNATURE, expected);
-  assert_int_equal(signature_sign(signatures, SIGNATURE_ED25519, private_bytes, MESSAGE, made,
-                                  &length, NULL),
-                   0);
+  assert_int_equal(
+      signature_sign(signatures, SIGNATURE_ED25519, private_bytes, MESSAGE, made, &length, NULL),
+      0);
   assert_int_equal(length, 64);
   assert_memory_equal(made, wanted.data, 64);
-  assert_int_equal(signature_verify(signatures, SIGNATURE_ED25519, public_bytes, MESSAGE, wanted,
-                                    &valid, NULL),
-                   0);
+  assert_int_equal(
+      signature_verify(signatures, SIGNATURE_ED25519, public_bytes, MESSAGE, wanted, &valid, NULL),
+      0);
   assert_true(valid);
 }
 
@@ -58,11 +57,10 @@ static void sign_with(struct signatures *signatures, int number) {
   unsigned char key[SIGNING_KEY_ED25519] = {0}, made[SIGNATURE_BYTES_MAX];
   size_t length;
   memcpy(key, &number, sizeof number);
-  assert_int_equal(
-      signature_sign(signatures, SIGNATURE_ED25519,
-                     (struct signature_bytes){(const char *)key, sizeof key}, MESSAGE, made,
-                     &length, NULL),
-      0);
+  assert_int_equal(signature_sign(signatures, SIGNATURE_ED25519,
+                                  (struct signature_bytes){(const char *)key, sizeof key}, MESSAGE,
+                                  made, &length, NULL),
+                   0);
 }
 
 static void a_published_signature_is_made_and_verified(void **state) {
@@ -103,10 +101,10 @@ static void a_key_that_is_too_long_is_not_read(void **state) {
   struct err err;
   memset(text, 'A', sizeof text);
   struct signature_bytes longest = {text, sizeof text - 1}, longer = {text, sizeof text};
-  assert_int_equal(signature_verify(*state, SIGNATURE_ES256, longest, MESSAGE, MESSAGE, &valid, &err),
-                   -1);
-  assert_int_equal(signature_verify(*state, SIGNATURE_ES256, longer, MESSAGE, MESSAGE, &valid, &err),
-                   -1);
+  assert_int_equal(
+      signature_verify(*state, SIGNATURE_ES256, longest, MESSAGE, MESSAGE, &valid, &err), -1);
+  assert_int_equal(
+      signature_verify(*state, SIGNATURE_ES256, longer, MESSAGE, MESSAGE, &valid, &err), -1);
   assert_string_equal(err.code, "invalid_key");
 }
 

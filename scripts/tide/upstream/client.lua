@@ -35,16 +35,27 @@ local function bind_tls(integration)
 end
 
 
-local function bind(integration)
-  local base = bind_base(integration.values.base_url)
+-- The hosts that may be reached: base_url's, those declared, and that of a token endpoint.
+local function bind_hosts(provider, base)
   local hosts = { base and base.host }
-  for _, host in ipairs(integration.provider.hosts) do
+  for _, host in ipairs(provider.hosts) do
     hosts[#hosts + 1] = host
   end
+  local token_url = type(provider.auth) == "table" and provider.auth.token_url or ""
+  local parsed = http.parse_url(token_url)
+  if parsed then
+    hosts[#hosts + 1] = parsed.host
+  end
+  return hosts
+end
+
+
+local function bind(integration)
+  local base = bind_base(integration.values.base_url)
   return {
     values = integration.values,
     base = base,
-    hosts = hosts,
+    hosts = bind_hosts(integration.provider, base),
     tls = bind_tls(integration),
     auth = integration.provider.auth and auth.bind(integration, integration.provider.auth),
     classify = integration.provider.classify,

@@ -135,7 +135,8 @@ local function wire_request(call, bound, request)
     max_response_bytes = values.max_response_bytes,
     hosts = bound.hosts,
     private = values.allow_private_networks and "allow" or "literal",
-    fresh_connection = not READING[request.method] and not request.purpose and has_effect(call, request.method),
+    fresh_connection = request.fresh_connection
+      or not READING[request.method] and not request.purpose and has_effect(call, request.method),
     http2 = values.http2,
     tls = bound.tls and is_at_base(bound, request) and bound.tls() or nil,
   }
@@ -190,8 +191,8 @@ end
 
 -- What `classify` says. A body that it took for JSON and is none is left to the usual
 -- mapping.
-local function classify(bound, response)
-  if bound.classify == nil then
+local function classify(bound, request, response)
+  if bound.classify == nil or request.unclassified then
     return nil
   end
   local ok, code, message, fields = pcall(bound.classify, response)
@@ -253,7 +254,7 @@ function M.perform(call, attempt, bound, request)
     trace_headers(call, outgoing)
     local response, effect = send(call, attempt, bound, outgoing)
     limit.learn(call, response, response_of.retry_after(response))
-    local code, message, fields = classify(bound, response)
+    local code, message, fields = classify(bound, request, response)
     if effect and response_of.had_no_effect(response, code) then
       call.effects = call.effects - 1
     end

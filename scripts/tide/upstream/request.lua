@@ -48,14 +48,14 @@ local function check_expect(expect)
 end
 
 
--- Numbers as people write them: 3.0 is 3.
-local function text_of(value, what)
+-- Numbers as people write them: 3.0 is 3. `who` is what a misuse is one of: "ctx.http", "auth".
+local function text_of(value, what, who)
   if math.type(value) == "float" and math.tointeger(value) then
     value = math.tointeger(value)
   end
   local kind = type(value)
   if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
-    script.misuse(string.format("ctx.http: %s must be text or a number, got %s", what, kind))
+    script.misuse(string.format("%s: %s must be text or a number, got %s", who or "ctx.http", what, kind))
   end
   return tostring(value)
 end
@@ -120,22 +120,26 @@ local function address(call, bound, path, params)
   return join(bound.base.url .. separator .. filled, bound.base.query), path:match("^[^?#]*")
 end
 
+M.address = address
 
-local function query_of(query)
+
+local function query_of(query, who)
   local result = {}
   for name, value in pairs(query or {}) do
     if type(value) == "table" then
       local list = {}
       for index, item in ipairs(value) do
-        list[index] = text_of(item, "query." .. tostring(name))
+        list[index] = text_of(item, "query." .. tostring(name), who)
       end
       result[name] = list
     else
-      result[name] = text_of(value, "query." .. tostring(name))
+      result[name] = text_of(value, "query." .. tostring(name), who)
     end
   end
   return result
 end
+
+M.query_of = query_of
 
 
 -- Sets a header, in place of one that differs only in case.
@@ -168,19 +172,21 @@ local function default_header(request, name, value)
 end
 
 
-local function headers_of(headers)
+local function headers_of(headers, who)
   local result = {}
   for name, value in pairs(headers or {}) do
     if type(name) ~= "string" then
-      script.misuse("ctx.http: headers is a table of names and values")
+      script.misuse((who or "ctx.http") .. ": headers is a table of names and values")
     end
-    result[name] = text_of(value, "headers." .. name)
+    result[name] = text_of(value, "headers." .. name, who)
     if result[name]:find("[%z\r\n]") then
-      script.misuse("ctx.http: the header " .. name .. " contains a line break")
+      script.misuse((who or "ctx.http") .. ": the header " .. name .. " contains a line break")
     end
   end
   return result
 end
+
+M.headers_of = headers_of
 
 
 -- A name inside Content-Disposition, escaped as browsers do.

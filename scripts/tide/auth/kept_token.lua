@@ -1,0 +1,239 @@
+-- A token that the host keeps: fetched by one caller at a time over all workers, renewed early
+-- while the old one serves, dropped when the upstream refuses it or a secret changes. How it is
+-- fetched is the scheme's business (token.lua, oauth2.lua).
+
+local task = require "tide.task"
+local time = require "tide.time"
+local json = require "tide.json"
+local log = require "tide.log"
+local uuid = require "tide.uuid"
+local state = require "tide.state.secrets"
+local singleflight = require "tide.state.singleflight"
+local errors = require "tide.errors"
+local secrets = require "tide.secrets"
+
+local M = {}
+
+-- Renewed in the last tenth of its life, at most this long before its end.
+local RENEW_SECONDS_MAX = 60
+-- No token is trusted longer.
+local LIFETIME_SECONDS_MAX = 10 * 365 * 86400
+-- What passes from the one who fetched to those who waited.
+local DONE = "done"
+
+local Credential = {}
+Credential.__index = Credential
+
+local KeptToken = {}
+KeptToken.__index = KeptToken
+
+
+-- The upstream does not take this token: whoever comes first drops it, unless a newer one
+-- is there already.
+function Credential:refuse()
+  state.remove(self.owner, self.name, self.version)
+end
+
+
+-- The token if it still serves: `credential, wants_renewal`.
+function KeptToken:current()
+  local value, version, _, expires_at = state.get(self.owner, self.name)
+  local now = time.now()
+  if value == nil or expires_at and now >= expires_at then
+    return nil
+  end
+  local renewal = tonumber((state.get(self.owner, self.renewal_name)))
+  return setmetatable({ owner = self.owner, name = self.name, value = value, version = version }, Credential),
+    expires_at ~= nil and renewal ~= nil and now >= renewal
+end
+
+
+-- What was kept under another identity: of another definition, or of none any more.
+local function drop_others(self)
+  for _, entry in ipairs(state.list(self.owner)) do
+    if entry.name:match("^auth:") and not self.names[entry.name] then
+      state.remove(self.owner, entry.name)
+    end
+  end
+end
+
+
+local function keep(self, value, lifetime, refresh_token)
+  local now = time.now()
+  drop_others(self)
+  if refresh_token then
+    state.put(self.owner, self.refresh_name, refresh_token, "token")
+  end
+  if lifetime == nil then
+    state.remove(self.owner, self.renewal_name)
+    state.put(self.owner, self.name, value, "token")
+    return
+  end
+  lifetime = math.min(lifetime, LIFETIME_SECONDS_MAX)
+  local margin = math.min(RENEW_SECONDS_MAX, lifetime / 10)
+  state.put(self.owner, self.renewal_name, string.format("%.3f", now + lifetime - margin), "token")
+  state.put(self.owner, self.name, value, "token", now + lifetime)
+end
+
+
+-- The refresh token that came with the last token: `value, version`; nil when none did.
+function KeptToken:refresh_token()
+  local value, version = state.get(self.owner, self.refresh_name)
+  return value, version
+end
+
+
+function KeptToken:drop_refresh_token(version)
+  state.remove(self.owner, self.refresh_name, version)
+end
+
+
+-- Fetches and keeps; nil, or an error.
+local function fetch(self, call)
+  local before = secrets.fingerprint(self.integration)
+  local ok, value, lifetime, refresh_token = pcall(self.fetch, self, call)
+  if not ok then
+    return errors.from(value)
+  end
+  -- A secret that changed meanwhile: this token was made with the old one.
+  if secrets.fingerprint(self.integration) == before then
+    keep(self, value, lifetime, refresh_token)
+  end
+end
+
+
+-- Errors cross between workers as text.
+local function pack(err)
+  return json.encode({ code = err.code, message = err.message, status = err.status, retry_after = err.retry_after })
+end
+
+
+local function unpack_error(text)
+  local fields = json.decode(text)
+  if type(fields) ~= "table" then
+    return errors.new("upstream_auth", "no token could be fetched: " .. tostring(text))
+  end
+  local err = errors.new(fields.code, fields.message)
+  err.status, err.retry_after = fields.status, fields.retry_after
+  return err
+end
+
+
+-- Fetches once for all who want a token now. `serves()` says whether somebody has done so
+-- in the meantime.
+local function fetch_once(self, call, serves)
+  local own_error
+  local ok, text, code = singleflight.run("auth:" .. self.owner, function()
+    if serves() then
+      return DONE
+    end
+    own_error = fetch(self, call)
+    return own_error and pack(own_error) or DONE
+  end)
+  if own_error then
+    return own_error
+  end
+  if not ok then
+    return errors.new(errors.codes[code] and code or "upstream_auth", "no token could be fetched: " .. tostring(text))
+  end
+  if text ~= DONE then
+    return unpack_error(text)
+  end
+end
+
+
+-- The same for a call that waits. Where the fetch may not be broken off, a task of its own does
+-- it: an answer with a new refresh token that nobody hears would leave us without one.
+local function fetch_for(self, call)
+  local function serves()
+    return self:current() ~= nil
+  end
+  if not self.unbroken then
+    return fetch_once(self, call, serves)
+  end
+  local ok, err, kind = task.detach(fetch_once, self, call, serves):join()
+  if ok then
+    return err
+  end
+  return errors.from(err, nil, kind)
+end
+
+
+-- Renews while the old token serves. The call that noticed does not wait, and its end
+-- does not end the renewal.
+local renewing = {}
+
+local function renew_behind(self, call)
+  if renewing[self.owner] then
+    return
+  end
+  renewing[self.owner] = true
+  -- A call of its own as far as attempts, budget and deadline go; it has no row.
+  local own = setmetatable({
+    attempts = { { number = 1, started = time.monotonic(), started_at = time.now(), requests = {} } },
+    trace_id = uuid.trace_id(),
+    deadline = time.monotonic() + call.settings.total_timeout_seconds,
+    scripts_running = 0,
+  }, { __index = call })
+  own.parent = false
+  task.detach(function()
+    local ok, err = pcall(fetch_once, self, own, function()
+      local credential, wants_renewal = self:current()
+      return credential ~= nil and not wants_renewal
+    end)
+    renewing[self.owner] = nil
+    if err then
+      err = ok and err or errors.from(err)
+      log.warn("token could not be renewed, the old one serves on", {
+        integration = call.integration.name,
+        error_type = err.code,
+        error = err.message,
+      })
+    end
+  end)
+end
+
+
+-- The token for a request of `call`, fetched when there is none: a credential, whose `value` it
+-- is. Raises when it cannot be had.
+function KeptToken:acquire(call)
+  local credential, wants_renewal = self:current()
+  if credential then
+    if wants_renewal then
+      renew_behind(self, call)
+    end
+    return credential
+  end
+  local err = fetch_for(self, call)
+  if err then
+    error(err, 0)
+  end
+  credential = self:current()
+  if credential == nil then
+    error(errors.new("upstream_auth", "the token was refused or its secret changed while it was fetched"), 0)
+  end
+  return credential
+end
+
+
+-- The token of an integration. `identity` (a few letters and digits) tells tokens of one
+-- definition from those of another. `fetch(kept, call)` returns the token, its lifetime in seconds
+-- or nil, and a new refresh token or nil; it raises error tables. `unbroken`: it runs to its end
+-- although the call that began it has ended.
+function M.new(integration, identity, fetch_token, unbroken)
+  local self = {
+    integration = integration,
+    owner = secrets.owner(integration),
+    fetch = fetch_token,
+    unbroken = unbroken,
+    name = "auth:token:" .. identity,
+    -- A cell of its own, so that every worker knows when to renew.
+    renewal_name = "auth:renewal:" .. identity,
+    refresh_name = "auth:refresh:" .. identity,
+  }
+  self.names = { [self.name] = true, [self.renewal_name] = true, [self.refresh_name] = true }
+  return setmetatable(self, KeptToken)
+end
+
+
+return M
