@@ -105,8 +105,8 @@ end
 local function assert_signed(request, service)
   local signature, names = expected_signature(request, "us-east-1", service)
   local scope = request.headers["x-amz-date"]:sub(1, 8) .. "/us-east-1/" .. service .. "/aws4_request"
-  assert.equal(string.format("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s", ACCESS_KEY, scope, names,
-    signature), request.headers.authorization)
+  assert.equal(string.format("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s",
+    ACCESS_KEY, scope, names, signature), request.headers.authorization)
   return names
 end
 
