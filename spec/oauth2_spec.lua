@@ -425,6 +425,58 @@ describe("a token endpoint", function()
     assert.equal(2, #issued)
   end)
 
+  it("that fails counts against the breaker, and then is not asked", function()
+    for _, fields in ipairs({ CREDENTIALS, REFRESH }) do
+      local it, issued = acme(fields, function() return { status = 500, json = {} } end,
+        { config = { circuit_breaker_failure_threshold = 3 } })
+      for _ = 1, 3 do
+        assert.equal("upstream_error", failure(it.call, "read", {}).code)
+      end
+      assert.equal("circuit_open", failure(it.call, "read", {}).code)
+      assert.equal(3, #issued)
+    end
+  end)
+
+  it("is asked by the probe of a half-open breaker, whose verdict is the call's", function()
+    for _, fields in ipairs({ CREDENTIALS, REFRESH }) do
+      local broken = true
+      local it = acme(fields, function(answer)
+        return broken and { status = 500, json = {} } or { json = answer }
+      end, { config = { circuit_breaker_failure_threshold = 1, circuit_breaker_timeout_seconds = 60 } })
+      failure(it.call, "read", {})
+      broken = false
+      t.advance(61)
+      assert.is_true((it.call("read", {})).ok)
+      local _, meta = it.call("read", {})
+      assert.equal("closed", meta.circuit_breaker_state)
+    end
+  end)
+
+  it("that is left in the middle gives the probe back", function()
+    local broken = true
+    local it = acme(REFRESH, function(answer, _, count)
+      if count == 2 then
+        task.sleep(1.5)
+      end
+      return broken and { status = 500, json = {} } or { json = answer }
+    end, { config = { circuit_breaker_failure_threshold = 1, circuit_breaker_timeout_seconds = 60 } })
+    failure(it.call, "read", {})
+    broken = false
+    t.advance(61)
+    assert.equal("timeout", failure(it.call, "read", {}, { timeout_ms = 1000 }).code)
+    assert.is_true((it.call("read", {})).ok)
+  end)
+
+  it("is in the row of a call that got no token", function()
+    for _, fields in ipairs({ CREDENTIALS, REFRESH }) do
+      local _, it = answers({ status = 400, json = { error = "invalid_scope" } }, fields)
+      local row = it.logs()[1]
+      assert.equal(400, row.response_status)
+      assert.is_truthy(row.request_url:find("/oauth/token", 1, true))
+      assert.equal("invalid_scope", json.decode(row.response_body).error)
+    end
+  end)
+
   it("is among the requests of the attempt", function()
     local it = acme(CREDENTIALS)
     it.call("read", {})

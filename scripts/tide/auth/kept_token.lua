@@ -11,6 +11,7 @@ local state = require "tide.state.secrets"
 local singleflight = require "tide.state.singleflight"
 local errors = require "tide.errors"
 local secrets = require "tide.secrets"
+local breaker = require "tide.policy.breaker"
 
 local M = {}
 
@@ -102,9 +103,15 @@ local function fetch(self, call)
 end
 
 
--- Errors cross between workers as text.
+-- Errors cross between workers as text: with what is known of them outside.
+local FIELDS = { "code", "message", "status", "retry_after", "retryable", "policy" }
+
 local function pack(err)
-  return json.encode({ code = err.code, message = err.message, status = err.status, retry_after = err.retry_after })
+  local fields = {}
+  for _, name in ipairs(FIELDS) do
+    fields[name] = err[name]
+  end
+  return json.encode(fields)
 end
 
 
@@ -113,9 +120,7 @@ local function unpack_error(text)
   if type(fields) ~= "table" then
     return errors.new("upstream_auth", "no token could be fetched: " .. tostring(text))
   end
-  local err = errors.new(fields.code, fields.message)
-  err.status, err.retry_after = fields.status, fields.retry_after
-  return err
+  return errors.new(fields.code, fields.message, fields)
 end
 
 
@@ -142,25 +147,52 @@ local function fetch_once(self, call, serves)
 end
 
 
--- The same for a call that waits. Where the fetch may not be broken off, a task of its own does
--- it: an answer with a new refresh token that nobody hears would leave us without one.
-local function fetch_for(self, call)
-  local function serves()
-    return self:current() ~= nil
-  end
-  if not self.unbroken then
-    return fetch_once(self, call, serves)
-  end
-  local ok, err, kind = task.detach(fetch_once, self, call, serves):join()
-  if ok then
-    return err
-  end
-  return errors.from(err, nil, kind)
+-- What a fetch works on that outlives the call which began it: like that call, but with a permit of
+-- the breaker and a deadline of its own. `fields` are others that it has of its own.
+local function work_of(call, fields)
+  fields.scripts_running, fields.effects, fields.permit, fields.exchange = 0, 0, false, false
+  fields.deadline = fields.deadline or call.deadline
+  fields.work, fields.holder = fields, fields
+  return setmetatable(fields, { __index = call })
 end
 
 
--- Renews while the old token serves. The call that noticed does not wait, and its end
--- does not end the renewal.
+-- What the call takes over when it has waited for the end: the permit, so that the verdict is the
+-- call's, and the exchange for its row.
+local function hand_over(work, call)
+  call.exchange = work.exchange or call.exchange
+  if work.permit and not call.holder.permit then
+    call.holder.permit, work.permit = work.permit, false
+  end
+end
+
+
+-- Fetches in a task of its own, which goes on when the call that waits for it is cancelled: an
+-- answer with a new refresh token that nobody hears would leave us without one.
+local function fetch_unbroken(self, call, serves)
+  local work = work_of(call, {})
+  local left <close> = setmetatable({}, { __close = function()
+    work.left = true
+    breaker.release(work)
+  end })
+  local fetching = task.detach(function()
+    local err = fetch_once(self, work, serves)
+    if work.left then
+      breaker.release(work)
+    end
+    return err
+  end)
+  local ok, err, kind = fetching:join()
+  hand_over(work, call)
+  if not ok then
+    return errors.from(err, nil, kind)
+  end
+  return err
+end
+
+
+-- Renews while the old token serves. The call that noticed does not wait, and its end does not end
+-- the renewal. It has no row.
 local renewing = {}
 
 local function renew_behind(self, call)
@@ -168,19 +200,18 @@ local function renew_behind(self, call)
     return
   end
   renewing[self.owner] = true
-  -- A call of its own as far as attempts, budget and deadline go; it has no row.
-  local own = setmetatable({
+  local work = work_of(call, {
     attempts = { { number = 1, started = time.monotonic(), started_at = time.now(), requests = {} } },
     trace_id = uuid.trace_id(),
     deadline = time.monotonic() + call.settings.total_timeout_seconds,
-    scripts_running = 0,
-  }, { __index = call })
-  own.parent = false
+    parent = false,
+  })
   task.detach(function()
-    local ok, err = pcall(fetch_once, self, own, function()
+    local ok, err = pcall(fetch_once, self, work, function()
       local credential, wants_renewal = self:current()
       return credential ~= nil and not wants_renewal
     end)
+    breaker.release(work)
     renewing[self.owner] = nil
     if err then
       err = ok and err or errors.from(err)
@@ -204,7 +235,8 @@ function KeptToken:acquire(call)
     end
     return credential
   end
-  local err = fetch_for(self, call)
+  local run = self.unbroken and fetch_unbroken or fetch_once
+  local err = run(self, call, function() return self:current() ~= nil end)
   if err then
     error(err, 0)
   end

@@ -178,9 +178,16 @@ end
 -- Whole -------------------------------------------------------------------------------------------
 
 
+-- Where a path as token_url leads; nil when it is an address.
+local function base_of(integration, definition)
+  local base_url = integration.values.base_url
+  return definition.token_url:match("^/") and (type(base_url) == "table" and base_url[1] or base_url) or nil
+end
+
+
 -- What tells the tokens of one definition from those of another: a reload may bring one.
 local function identity_of(integration, definition)
-  local parts = { tostring(integration.values.base_url) }
+  local parts = { base_of(integration, definition) or "" }
   for _, field in ipairs(IDENTIFYING) do
     parts[#parts + 1] = field .. "=" .. (definition[field] or "")
   end
