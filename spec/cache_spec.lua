@@ -1,5 +1,6 @@
 local cache = require "tide.state.cache"
 local host = require "tide.host"
+local task = require "tide.task"
 
 
 -- A space that no other spec has used.
@@ -89,6 +90,29 @@ describe("tide.state.cache", function()
     assert.equal(11, space:delete_matching("track:1*"))
     assert.equal(1, space:delete_matching("track:?0"))
     assert.equal(8, space:count_matching("*"))
+  end)
+
+
+  it("lets others run while it deletes many, and can be cancelled", function()
+    local space = new_space()
+    for number = 1, 20000 do space:put("key " .. number, "value", 60, 0) end
+    local turns, done = 0, false
+    local other = task.spawn(function()
+      while not done do
+        turns = turns + 1
+        task.yield()
+      end
+    end)
+    assert.equal(20000, space:count_matching("*"))
+    assert.is_true(turns > 3)
+    local deleting = task.spawn(function() space:clear() end)
+    task.yield()
+    deleting:cancel()
+    local left = space:count_matching("*")
+    assert.is_true(left > 0 and left < 20000)
+    assert.equal(left, space:delete_matching("key *"))
+    done = true
+    other:join()
   end)
 
 

@@ -62,7 +62,8 @@ function CacheSpace:put(key, value, ttl_seconds, keep_seconds, epoch, is_negativ
 function CacheSpace:delete(key) end
 
 --- Deletes all whose key, up to its first NUL byte, matches. `*` is any run of bytes, `?` any one
---- byte, `\` takes the byte after it as it is. Raises the epoch in any case.
+--- byte, `\` takes the byte after it as it is. Raises the epoch in any case. Where there are thousands of
+--- entries other tasks run in between, here and in the next two; what is stored meanwhile may stay.
 ---@param pattern string at most 4,096 bytes
 ---@return integer count
 function CacheSpace:delete_matching(pattern) end

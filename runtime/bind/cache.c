@@ -6,14 +6,16 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "bind/operation.h"
 #include "bind/shared.h"
+#include "engine/task.h"
 #include "engine/worker.h"
 #include "state/cache.h"
+#include "state/cache_scan.h"
 
 #define SPACE_TYPE "tidegate.cache_space"
 #define HIT_TYPE "tidegate.cache_hit"
 #define SECONDS_MAX 3e9
-#define PATTERN_MAX 4096
 
 static uint64_t now_of(lua_State *L) {
   return clock_monotonic_ns(worker_clock(worker_of(L)));
@@ -113,35 +115,51 @@ static int space_delete(lua_State *L) {
   size_t length;
   struct cache_space *space = check_space(L);
   const char *key = luaL_checklstring(L, 2, &length);
-  lua_pushboolean(L, cache_delete(space, key, length, now_of(L)) > 0);
+  lua_pushboolean(L, cache_delete(space, key, length, now_of(L)));
   return 1;
 }
 
-static const char *check_pattern(lua_State *L, size_t *length) {
-  const char *pattern = luaL_checklstring(L, 2, length);
-  luaL_argcheck(L, *length <= PATTERN_MAX, 2, "a pattern of at most 4,096 bytes expected");
-  return pattern;
+static void scan_close(void *pointer) {
+  cache_scan_free(pointer);
+}
+
+/* Others come in between the steps. */
+static int scan_on(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  struct cache_scan *scan = operation_check(L, (int)context)->pointer;
+  if (cache_scan_step(scan, now_of(L))) {
+    task_yield(L);
+    return lua_yieldk(L, 0, context, scan_on);
+  }
+  lua_pushinteger(L, (lua_Integer)cache_scan_count(scan));
+  return 1;
+}
+
+static int scan(lua_State *L, const char *pattern, size_t length, bool deletes) {
+  struct cache_space *space = check_space(L);
+  luaL_argcheck(L, length <= CACHE_PATTERN_MAX, 2, "a pattern of at most 4,096 bytes expected");
+  lua_settop(L, 2);
+  struct operation *operation = operation_open(L, scan_close);
+  struct cache_scan *scan = cache_scan_new(space, pattern, length, deletes);
+  if (scan == NULL) return luaL_error(L, "no memory to look through the cache");
+  operation_hold(L, operation, scan);
+  return scan_on(L, LUA_OK, 3);
 }
 
 static int space_delete_matching(lua_State *L) {
   size_t length;
-  struct cache_space *space = check_space(L);
-  const char *pattern = check_pattern(L, &length);
-  lua_pushinteger(L, (lua_Integer)cache_delete_matching(space, pattern, length, now_of(L)));
-  return 1;
+  const char *pattern = luaL_checklstring(L, 2, &length);
+  return scan(L, pattern, length, true);
 }
 
 static int space_count_matching(lua_State *L) {
   size_t length;
-  struct cache_space *space = check_space(L);
-  const char *pattern = check_pattern(L, &length);
-  lua_pushinteger(L, (lua_Integer)cache_count_matching(space, pattern, length, now_of(L)));
-  return 1;
+  const char *pattern = luaL_checklstring(L, 2, &length);
+  return scan(L, pattern, length, false);
 }
 
 static int space_clear(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)cache_clear(check_space(L), now_of(L)));
-  return 1;
+  return scan(L, "*", 1, true);
 }
 
 /* --- counts --- */

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/glob.h"
 #include "base/hash.h"
 #include "state/cache_shard.h"
 
@@ -50,11 +49,6 @@ void cache_free(struct cache *cache) {
   free(cache);
 }
 
-static void unlock_and_release(struct cache_shard *shard, struct cache_entries *removed) {
-  pthread_mutex_unlock(&shard->mutex);
-  cache_entries_release(removed);
-}
-
 void cache_set_limit(struct cache *cache, size_t max_bytes) {
   cache->max_bytes = max_bytes;
   for (size_t i = 0; i < CACHE_SHARDS; i++) {
@@ -62,7 +56,7 @@ void cache_set_limit(struct cache *cache, size_t max_bytes) {
     struct cache_entries removed = {NULL};
     pthread_mutex_lock(&shard->mutex);
     cache_shard_set_limit(shard, max_bytes / CACHE_SHARDS, &removed);
-    unlock_and_release(shard, &removed);
+    cache_shard_unlock(shard, &removed);
   }
 }
 
@@ -87,6 +81,7 @@ static struct cache_space *space_new(struct cache *cache, const char *name, size
   struct cache_space *space = calloc(1, sizeof *space);
   if (space == NULL) return NULL;
   space->cache = cache;
+  space->shards = cache->shards;
   space->salt = hash;
   space->name_length = length;
   memcpy(space->name, name, length);
@@ -123,12 +118,6 @@ uint64_t cache_epoch(const struct cache_space *space) {
   return atomic_load(&space->epoch);
 }
 
-/* Before the entries are looked for: whoever stores afterwards, with an older epoch, is refused,
- * and who stored before is met. */
-static void raise_epoch(struct cache_space *space) {
-  atomic_fetch_add(&space->epoch, 1);
-}
-
 void cache_count(struct cache_space *space, enum cache_count kind) {
   add_one(&space->counts[kind]);
 }
@@ -137,33 +126,15 @@ uint64_t cache_counted(const struct cache_space *space, enum cache_count kind) {
   return load(&space->counts[kind]);
 }
 
-/* Under a shard's lock, so that no entry of it is from later than what this returns. */
-static uint64_t advance(struct cache_space *space, uint64_t now_ns) {
-  uint64_t latest = load(&space->latest_ns);
-  while (now_ns > latest)
-    if (atomic_compare_exchange_weak_explicit(&space->latest_ns, &latest, now_ns,
-                                              memory_order_relaxed, memory_order_relaxed))
-      return now_ns;
-  return latest;
-}
-
 static uint64_t hash_key(const struct cache_space *space, const char *key, size_t length) {
   return hash_bytes(&space->cache->seed, key, length) ^ space->salt;
 }
 
 static struct cache_shard *shard_of(const struct cache_space *space, uint64_t hash) {
-  return &space->cache->shards[cache_shard_number(hash)];
+  return &space->shards[cache_shard_number(hash)];
 }
 
 /* --- one key --- */
-
-/* Removes the entry if its time is over. */
-static bool is_gone(struct cache_shard *shard, struct cache_entry *entry, uint64_t now_ns,
-                    struct cache_entries *removed) {
-  if (now_ns < entry->keep_until_ns) return false;
-  cache_shard_remove(shard, entry, removed);
-  return true;
-}
 
 /* At the very instant of its expiry an entry is not fresh any more. */
 static int64_t expires_in(const struct cache_entry *entry, uint64_t now_ns) {
@@ -188,13 +159,13 @@ bool cache_get(struct cache_space *space, const char *key, size_t key_length, ui
   struct cache_entries removed = {NULL};
   *hit = (struct cache_hit){.entry = NULL};
   pthread_mutex_lock(&shard->mutex);
-  uint64_t now = advance(space, now_ns);
+  uint64_t now = cache_space_advance(space, now_ns);
   struct cache_entry *entry = cache_shard_find(shard, space, hash, key, key_length);
-  if (entry != NULL && !is_gone(shard, entry, now, &removed)) {
+  if (entry != NULL && !cache_shard_expire(shard, entry, now, &removed)) {
     cache_shard_touch(shard, entry);
     fill_hit(hit, entry, now);
   }
-  unlock_and_release(shard, &removed);
+  cache_shard_unlock(shard, &removed);
   return hit->entry != NULL;
 }
 
@@ -220,7 +191,7 @@ static enum cache_outcome place(struct cache_shard *shard, struct cache_entry *e
   struct cache_space *space = entry->space;
   if (cache_entry_cost(entry) > shard->max_bytes) return CACHE_FULL;
   if (item->has_epoch && item->epoch != cache_epoch(space)) return CACHE_OLD_EPOCH;
-  uint64_t now = advance(space, now_ns);
+  uint64_t now = cache_space_advance(space, now_ns);
   set_times(entry, item, now);
   struct cache_entry *old =
       cache_shard_find(shard, space, entry->hash, item->key, item->key_length);
@@ -241,7 +212,7 @@ static enum cache_outcome store(struct cache_space *space, const struct cache_it
   struct cache_entries removed = {NULL};
   pthread_mutex_lock(&shard->mutex);
   enum cache_outcome outcome = place(shard, entry, item, now_ns, &removed);
-  unlock_and_release(shard, &removed);
+  cache_shard_unlock(shard, &removed);
   if (outcome != CACHE_STORED) cache_entry_release(entry);
   return outcome;
 }
@@ -258,85 +229,15 @@ enum cache_outcome cache_put(struct cache_space *space, const struct cache_item 
   return outcome;
 }
 
-/* Whether an entry was there whose time is not over; it is removed in any case. */
-static bool take(struct cache_shard *shard, struct cache_entry *entry, uint64_t now_ns,
-                 struct cache_entries *removed) {
-  if (entry == NULL || is_gone(shard, entry, now_ns, removed)) return false;
-  cache_shard_remove(shard, entry, removed);
-  add_one(&entry->space->counts[CACHE_DELETES]);
-  return true;
-}
-
-size_t cache_delete(struct cache_space *space, const char *key, size_t key_length,
-                    uint64_t now_ns) {
+bool cache_delete(struct cache_space *space, const char *key, size_t key_length, uint64_t now_ns) {
   uint64_t hash = hash_key(space, key, key_length);
   struct cache_shard *shard = shard_of(space, hash);
   struct cache_entries removed = {NULL};
-  raise_epoch(space);
+  cache_space_raise_epoch(space);
   pthread_mutex_lock(&shard->mutex);
-  uint64_t now = advance(space, now_ns);
+  uint64_t now = cache_space_advance(space, now_ns);
   struct cache_entry *entry = cache_shard_find(shard, space, hash, key, key_length);
-  bool taken = take(shard, entry, now, &removed);
-  unlock_and_release(shard, &removed);
+  bool taken = entry != NULL && cache_shard_delete(shard, entry, now, &removed);
+  cache_shard_unlock(shard, &removed);
   return taken;
-}
-
-/* --- many keys --- */
-
-struct selection {
-  const char *pattern;
-  size_t length;
-  bool takes; /* and does not only count */
-};
-
-static bool is_selected(const struct selection *selection, const struct cache_entry *entry) {
-  const char *end = memchr(entry->bytes, '\0', entry->key_length);
-  size_t length = end != NULL ? (size_t)(end - entry->bytes) : entry->key_length;
-  return glob_matches(selection->pattern, selection->length, entry->bytes, length);
-}
-
-static size_t select_in(struct cache_shard *shard, struct cache_entry *entry,
-                        const struct selection *selection, uint64_t now_ns,
-                        struct cache_entries *removed) {
-  size_t count = 0;
-  while (entry != NULL) {
-    struct cache_entry *following = entry->following;
-    if (is_selected(selection, entry)) {
-      if (selection->takes)
-        count += take(shard, entry, now_ns, removed);
-      else
-        count += !is_gone(shard, entry, now_ns, removed);
-    }
-    entry = following;
-  }
-  return count;
-}
-
-static size_t select_all(struct cache_space *space, const struct selection *selection,
-                         uint64_t now_ns) {
-  size_t count = 0;
-  for (size_t i = 0; i < CACHE_SHARDS; i++) {
-    struct cache_shard *shard = &space->cache->shards[i];
-    struct cache_entries removed = {NULL};
-    pthread_mutex_lock(&shard->mutex);
-    uint64_t now = advance(space, now_ns);
-    count += select_in(shard, space->first[i], selection, now, &removed);
-    unlock_and_release(shard, &removed);
-  }
-  return count;
-}
-
-size_t cache_delete_matching(struct cache_space *space, const char *pattern, size_t length,
-                             uint64_t now_ns) {
-  raise_epoch(space);
-  return select_all(space, &(struct selection){pattern, length, true}, now_ns);
-}
-
-size_t cache_clear(struct cache_space *space, uint64_t now_ns) {
-  return cache_delete_matching(space, "*", 1, now_ns);
-}
-
-size_t cache_count_matching(struct cache_space *space, const char *pattern, size_t length,
-                            uint64_t now_ns) {
-  return select_all(space, &(struct selection){pattern, length, false}, now_ns);
 }

@@ -92,14 +92,8 @@ void cache_hit_release(struct cache_hit *hit);
 enum cache_outcome cache_put(struct cache_space *space, const struct cache_item *item,
                              uint64_t now_ns);
 
-/* Each raises the epoch, also when nothing was there, and says how many entries there were. A
- * pattern (base/glob.h) is held against the part of a key before its first NUL. */
-size_t cache_delete(struct cache_space *space, const char *key, size_t key_length, uint64_t now_ns);
-size_t cache_delete_matching(struct cache_space *space, const char *pattern, size_t length,
-                             uint64_t now_ns);
-size_t cache_clear(struct cache_space *space, uint64_t now_ns);
-size_t cache_count_matching(struct cache_space *space, const char *pattern, size_t length,
-                            uint64_t now_ns);
+/* Whether there was an entry. Raises the epoch in any case. For many keys: state/cache_scan.h. */
+bool cache_delete(struct cache_space *space, const char *key, size_t key_length, uint64_t now_ns);
 /* For cache_item: read before the value is made. */
 uint64_t cache_epoch(const struct cache_space *space);
 

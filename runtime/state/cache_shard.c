@@ -166,6 +166,33 @@ static void unlink_space(struct cache_entry *entry) {
   if (entry->following != NULL) entry->following->previous = entry->previous;
 }
 
+void cache_marker_link(struct cache_entry *marker, struct cache_entry *before) {
+  marker->previous = before->previous;
+  marker->following = before;
+  if (before->previous != NULL)
+    before->previous->following = marker;
+  else
+    before->space->first[cache_shard_number(before->hash)] = marker;
+  before->previous = marker;
+}
+
+void cache_marker_unlink(struct cache_entry *marker) {
+  unlink_space(marker);
+}
+
+uint64_t cache_space_advance(struct cache_space *space, uint64_t now_ns) {
+  uint64_t latest = atomic_load_explicit(&space->latest_ns, memory_order_relaxed);
+  while (now_ns > latest)
+    if (atomic_compare_exchange_weak_explicit(&space->latest_ns, &latest, now_ns,
+                                              memory_order_relaxed, memory_order_relaxed))
+      return now_ns;
+  return latest;
+}
+
+void cache_space_raise_epoch(struct cache_space *space) {
+  atomic_fetch_add(&space->epoch, 1);
+}
+
 /* --- coming and going --- */
 
 static void add_to(_Atomic uint64_t *count, uint64_t amount) {
@@ -196,6 +223,26 @@ void cache_shard_remove(struct cache_shard *shard, struct cache_entry *entry,
   count_out(shard, entry);
   entry->next = removed->first;
   removed->first = entry;
+}
+
+bool cache_shard_expire(struct cache_shard *shard, struct cache_entry *entry, uint64_t now_ns,
+                        struct cache_entries *removed) {
+  if (now_ns < entry->keep_until_ns) return false;
+  cache_shard_remove(shard, entry, removed);
+  return true;
+}
+
+bool cache_shard_delete(struct cache_shard *shard, struct cache_entry *entry, uint64_t now_ns,
+                        struct cache_entries *removed) {
+  if (cache_shard_expire(shard, entry, now_ns, removed)) return false;
+  cache_shard_remove(shard, entry, removed);
+  add_to(&entry->space->counts[CACHE_DELETES], 1);
+  return true;
+}
+
+void cache_shard_unlock(struct cache_shard *shard, struct cache_entries *removed) {
+  pthread_mutex_unlock(&shard->mutex);
+  cache_entries_release(removed);
 }
 
 static void evict_to(struct cache_shard *shard, size_t bytes, struct cache_entries *removed) {
@@ -229,7 +276,7 @@ static void sweep_bucket(struct cache_shard *shard, uint64_t now_ns,
   struct cache_entry *entry = shard->buckets[shard->swept];
   while (entry != NULL) {
     struct cache_entry *next = entry->next;
-    if (now_ns >= entry->keep_until_ns) cache_shard_remove(shard, entry, removed);
+    cache_shard_expire(shard, entry, now_ns, removed);
     entry = next;
   }
 }

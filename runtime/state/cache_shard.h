@@ -1,8 +1,8 @@
 /* The entries under one of the cache's locks: a table by key, a list by use, a list for each
- * space. Private to state/cache.c.
+ * space. Private to state/cache*.c.
  *
- * All functions but cache_entry_new, cache_entry_release and cache_entries_release want the lock
- * held. What is removed is put on a list, for the caller to release when the lock is free again. */
+ * The functions that are named after a shard, a marker or the space's time want the lock held. What
+ * is removed is put on a list, for the caller to release when the lock is free again. */
 #ifndef TIDEGATE_STATE_CACHE_SHARD_H
 #define TIDEGATE_STATE_CACHE_SHARD_H
 
@@ -22,7 +22,8 @@ struct cache_entry {
   size_t key_length, value_length;
   atomic_uint references; /* the shard's, and each hit's */
   bool is_negative;
-  char bytes[]; /* the key, then the value */
+  bool is_marker; /* the place of a scan in its space's list, and in no other */
+  char bytes[];   /* the key, then the value */
 };
 
 struct cache_shard {
@@ -38,7 +39,8 @@ struct cache_shard {
 
 struct cache_space {
   struct cache *cache;
-  uint64_t salt; /* of its keys' hashes */
+  struct cache_shard *shards; /* CACHE_SHARDS of them */
+  uint64_t salt;              /* of its keys' hashes */
   _Atomic uint64_t epoch;
   _Atomic uint64_t latest_ns; /* of all times that were given */
   _Atomic uint64_t counts[CACHE_COUNTS];
@@ -47,7 +49,7 @@ struct cache_space {
   char name[CACHE_SPACE_NAME_MAX];
 };
 
-/* A list of removed entries; NULL is empty. */
+/* A list of removed entries. */
 struct cache_entries {
   struct cache_entry *first;
 };
@@ -76,10 +78,30 @@ void cache_shard_insert(struct cache_shard *shard, struct cache_entry *entry,
                         struct cache_entries *removed);
 void cache_shard_remove(struct cache_shard *shard, struct cache_entry *entry,
                         struct cache_entries *removed);
+/* Removes the entry if its time is over; whether it was. */
+bool cache_shard_expire(struct cache_shard *shard, struct cache_entry *entry, uint64_t now_ns,
+                        struct cache_entries *removed);
+/* Removes it for good; whether its time was not over. Then it counts as deleted. */
+bool cache_shard_delete(struct cache_shard *shard, struct cache_entry *entry, uint64_t now_ns,
+                        struct cache_entries *removed);
 /* Removes what is gone by now from the next few buckets. */
 void cache_shard_sweep(struct cache_shard *shard, uint64_t now_ns, struct cache_entries *removed);
 
+/* Frees the lock, then what was removed under it. */
+void cache_shard_unlock(struct cache_shard *shard, struct cache_entries *removed);
+
 /* The number of the shard that a hash belongs to. */
 size_t cache_shard_number(uint64_t hash);
+
+/* Puts the marker into its space's list before an entry of its shard, and takes it out. */
+void cache_marker_link(struct cache_entry *marker, struct cache_entry *before);
+void cache_marker_unlink(struct cache_entry *marker);
+
+/* What the caller's time is to the space. Under a shard's lock, so that none of its entries is from
+ * later than that. */
+uint64_t cache_space_advance(struct cache_space *space, uint64_t now_ns);
+/* Before entries to delete are looked for: whoever stores afterwards, with an older epoch, is
+ * refused, and what was stored before is found. Needs no lock. */
+void cache_space_raise_epoch(struct cache_space *space);
 
 #endif

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/glob.h"
-#include "state/cache.h"
+#include "state/cache_scan.h"
 #include "state/cache_shard.h"
 
 #define STEPS 1000000
@@ -223,13 +223,21 @@ static void step_delete(struct model *model, struct model_space *space, size_t n
   space->deletes += count;
 }
 
+static size_t scan_all(struct cache_space *space, const char *pattern, bool deletes, uint64_t now) {
+  struct cache_scan *scan = cache_scan_new(space, pattern, strlen(pattern), deletes);
+  assert_non_null(scan);
+  while (cache_scan_step(scan, now)) continue;
+  size_t count = cache_scan_count(scan);
+  cache_scan_free(scan);
+  return count;
+}
+
 static void step_many(struct model *model, struct model_space *space, bool deletes) {
   static const char *const patterns[] = {"ab?:*", "*", "*:?1", "xyz:0?", "abc:00", "no"};
   const char *pattern = patterns[pick(model, sizeof patterns / sizeof patterns[0])];
   uint64_t now = caller_time(model);
   size_t least = 0, most = 0;
-  size_t count = (deletes ? cache_delete_matching : cache_count_matching)(space->space, pattern,
-                                                                          strlen(pattern), now);
+  size_t count = scan_all(space->space, pattern, deletes, now);
   advance(space, now);
   for (size_t number = 0; number < KEYS; number++) {
     struct model_entry *entry = &space->entries[number];

@@ -1,5 +1,5 @@
 /* Eight threads use one cache at a time. */
-#include "state/cache.h"
+#include "state/cache_scan.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -84,21 +84,30 @@ static void get(struct hand *hand, uint64_t key, uint64_t epoch) {
   cache_hit_release(&hit);
 }
 
+/* Some are given up in the middle. */
+static size_t scan(struct hand *hand, bool deletes) {
+  struct cache_scan *scan = cache_scan_new(hand->space, "*", 1, deletes);
+  bool more = true;
+  while (more && (deletes || pick(hand, 4) != 0)) more = cache_scan_step(scan, now_of(hand));
+  size_t count = cache_scan_count(scan);
+  cache_scan_free(scan);
+  return count;
+}
+
 /* What was made before a delete is not found after it. */
 static void delete (struct hand *hand, uint64_t key) {
   uint64_t epoch = cache_epoch(hand->space);
   if (pick(hand, 2) == 0)
     cache_delete(hand->space, (const char *)&key, sizeof key, now_of(hand));
   else
-    cache_delete_matching(hand->space, "*", 1, now_of(hand));
+    scan(hand, true);
   get(hand, key, epoch + 1);
 }
 
 static void look_over(struct hand *hand) {
   struct cache_totals totals = cache_totals(hand->crew->cache);
   expect(hand, totals.bytes <= LIMIT);
-  size_t count = cache_count_matching(hand->space, "*", 1, now_of(hand));
-  expect(hand, count <= KEYS);
+  expect(hand, scan(hand, false) <= KEYS);
   cache_set_limit(hand->crew->cache, LIMIT - 16384 * pick(hand, 2));
 }
 
@@ -149,6 +158,46 @@ static void threads_see_whole_values_and_none_from_before_a_delete(void **state)
   cache_free(crew.cache);
 }
 
+/* More entries than a scan takes in a step. */
+static void *scan_among_others(void *argument) {
+  struct hand *hand = argument;
+  for (int round = 0; round < 100; round++) {
+    for (int i = 0; i < 200; i++) {
+      uint64_t key = pick(hand, 20000);
+      struct cache_item item = {.key = (const char *)&key,
+                                .key_length = sizeof key,
+                                .value = "value",
+                                .value_length = 5,
+                                .ttl_ns = 60000 * MILLISECOND};
+      expect(hand, cache_put(hand->space, &item, now_of(hand)) == CACHE_STORED);
+    }
+    scan(hand, round % 50 == 49);
+  }
+  return NULL;
+}
+
+static void threads_scan_while_others_store_and_delete(void **state) {
+  (void)state;
+  pthread_t threads[THREADS];
+  struct hand hands[THREADS];
+  struct crew crew = {.cache = cache_new(64 * LIMIT)};
+  assert_non_null(crew.cache);
+  struct cache_space *space = cache_space_of(crew.cache, "acme", 4);
+  for (unsigned i = 0; i < THREADS; i++) {
+    hands[i] = (struct hand){.crew = &crew, .space = space, .seed = i};
+    assert_int_equal(pthread_create(&threads[i], NULL, scan_among_others, &hands[i]), 0);
+  }
+  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  assert_int_equal(atomic_load(&crew.faults), 0);
+  uint64_t entries = cache_counted(space, CACHE_ENTRIES);
+  struct cache_scan *scan = cache_scan_new(space, "*", 1, true);
+  while (cache_scan_step(scan, clock_real_monotonic_ns())) continue;
+  assert_int_equal(cache_scan_count(scan), entries);
+  cache_scan_free(scan);
+  assert_int_equal(cache_totals(crew.cache).bytes, 0);
+  cache_free(crew.cache);
+}
+
 struct namer {
   struct cache *cache;
   struct cache_space *spaces[100];
@@ -182,6 +231,7 @@ static void threads_get_the_same_space_for_the_same_name(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(threads_see_whole_values_and_none_from_before_a_delete),
+      cmocka_unit_test(threads_scan_while_others_store_and_delete),
       cmocka_unit_test(threads_get_the_same_space_for_the_same_name),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

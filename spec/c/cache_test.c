@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "state/cache_scan.h"
+
 #define MEGABYTE 1048576
 #define SECOND UINT64_C(1000000000)
 #define START (1000 * SECOND)
@@ -65,12 +67,25 @@ static void assert_value(struct cache_space *space, const char *key, const char 
   cache_hit_release(&hit);
 }
 
-static size_t delete_key(struct cache_space *space, const char *key) {
+static bool delete_key(struct cache_space *space, const char *key) {
   return cache_delete(space, key, strlen(key), START);
 }
 
+static size_t scan_at(struct cache_space *space, const char *pattern, bool deletes, uint64_t now) {
+  struct cache_scan *scan = cache_scan_new(space, pattern, strlen(pattern), deletes);
+  assert_non_null(scan);
+  while (cache_scan_step(scan, now)) continue;
+  size_t count = cache_scan_count(scan);
+  cache_scan_free(scan);
+  return count;
+}
+
 static size_t delete_matching(struct cache_space *space, const char *pattern) {
-  return cache_delete_matching(space, pattern, strlen(pattern), START);
+  return scan_at(space, pattern, true, START);
+}
+
+static size_t count_matching(struct cache_space *space, const char *pattern) {
+  return scan_at(space, pattern, false, START);
 }
 
 /* --- time --- */
@@ -198,7 +213,7 @@ static void a_hit_outlives_its_entry(void **state) {
   put(space, "key", "value", START);
   assert_true(cache_get(space, "key", 3, START, &hit));
   put(space, "key", "other", START);
-  assert_int_equal(cache_clear(space, START), 1);
+  assert_int_equal(delete_matching(space, "*"), 1);
   assert_memory_equal(hit.bytes, "value", 5);
   cache_hit_release(&hit);
   cache_hit_release(&hit);
@@ -212,7 +227,7 @@ static void spaces_do_not_mix(void **state) {
   put(two, "key", "two", START);
   assert_value(one, "key", "one");
   assert_value(two, "key", "two");
-  assert_int_equal(cache_clear(one, START), 1);
+  assert_int_equal(delete_matching(one, "*"), 1);
   assert_false(has(one, "key", START));
   assert_value(two, "key", "two");
 }
@@ -333,7 +348,7 @@ static void a_value_made_before_a_delete_is_not_stored(void **state) {
   struct cache_space *space = space_of(state, "acme");
   uint64_t epoch = cache_epoch(space);
   assert_int_equal(put_at_epoch(space, "key", epoch), CACHE_STORED);
-  assert_int_equal(delete_key(space, "other"), 0);
+  assert_false(delete_key(space, "other"));
   assert_int_equal(put_at_epoch(space, "new", epoch), CACHE_OLD_EPOCH);
   assert_false(has(space, "new", START));
   assert_true(has(space, "key", START));
@@ -350,11 +365,11 @@ static void each_kind_of_delete_raises_the_epoch(void **state) {
   delete_matching(space, "x*");
   assert_true(cache_epoch(space) > epoch);
   epoch = cache_epoch(space);
-  cache_clear(space, START);
+  delete_matching(space, "*");
   assert_true(cache_epoch(space) > epoch);
   epoch = cache_epoch(space);
   put(space, "key", "value", START);
-  cache_count_matching(space, "*", 1, START);
+  count_matching(space, "*");
   assert_int_equal(cache_epoch(space), epoch);
   assert_int_equal(cache_epoch(space_of(state, "other")), 0);
 }
@@ -364,10 +379,10 @@ static void each_kind_of_delete_raises_the_epoch(void **state) {
 static void a_delete_says_whether_there_was_an_entry(void **state) {
   struct cache_space *space = space_of(state, "acme");
   put(space, "key", "value", START);
-  assert_int_equal(delete_key(space, "key"), 1);
-  assert_int_equal(delete_key(space, "key"), 0);
+  assert_true(delete_key(space, "key"));
+  assert_false(delete_key(space, "key"));
   put(space, "key", "value", START);
-  assert_int_equal(cache_delete(space, "key", 3, START + 15 * SECOND), 0);
+  assert_false(cache_delete(space, "key", 3, START + 15 * SECOND));
   assert_int_equal(cache_counted(space, CACHE_DELETES), 1);
   assert_int_equal(cache_counted(space, CACHE_ENTRIES), 0);
 }
@@ -378,8 +393,8 @@ static void a_pattern_is_held_against_the_part_before_the_first_nul(void **state
   item.key = "track:1\0hash";
   item.key_length = 12;
   assert_int_equal(cache_put(space, &item, START), CACHE_STORED);
-  assert_int_equal(cache_count_matching(space, "*hash", 5, START), 0);
-  assert_int_equal(cache_count_matching(space, "track:1", 7, START), 1);
+  assert_int_equal(count_matching(space, "*hash"), 0);
+  assert_int_equal(count_matching(space, "track:1"), 1);
   assert_int_equal(delete_matching(space, "track:?"), 1);
   assert_int_equal(cache_counted(space, CACHE_ENTRIES), 0);
 }
@@ -392,9 +407,9 @@ static void a_pattern_deletes_what_matches_and_nothing_else(void **state) {
     put(space, key, "value", START);
   }
   put(space_of(state, "other"), "even:0", "value", START);
-  assert_int_equal(cache_count_matching(space, "even:*", 6, START), 500);
+  assert_int_equal(count_matching(space, "even:*"), 500);
   assert_int_equal(delete_matching(space, "even:*"), 500);
-  assert_int_equal(cache_count_matching(space, "*", 1, START), 500);
+  assert_int_equal(count_matching(space, "*"), 500);
   assert_false(has(space, "even:2", START));
   assert_true(has(space, "odd:3", START));
   assert_true(has(space_of(state, "other"), "even:0", START));
@@ -405,9 +420,70 @@ static void entries_that_are_gone_are_not_counted_by_a_pattern(void **state) {
   struct cache_space *space = space_of(state, "acme");
   put(space, "old", "value", START);
   put(space, "new", "value", START + 10 * SECOND);
-  assert_int_equal(cache_count_matching(space, "*", 1, START + 16 * SECOND), 1);
-  assert_int_equal(cache_clear(space, START + 16 * SECOND), 1);
+  assert_int_equal(scan_at(space, "*", false, START + 16 * SECOND), 1);
+  assert_int_equal(scan_at(space, "*", true, START + 16 * SECOND), 1);
   assert_int_equal(cache_counted(space, CACHE_ENTRIES), 0);
+}
+
+/* --- scans --- */
+
+static void put_many(struct cache_space *space, int count) {
+  char key[32];
+  for (int i = 0; i < count; i++) {
+    snprintf(key, sizeof key, "%s:%d", i % 2 == 0 ? "even" : "odd", i);
+    put(space, key, "value", START);
+  }
+}
+
+static void a_scan_goes_on_where_it_was_though_entries_come_and_go(void **state) {
+  struct cache_space *space = space_of(state, "acme");
+  put_many(space, 20000);
+  struct cache_scan *scan = cache_scan_new(space, "even:*", 6, false);
+  int steps = 1;
+  for (; cache_scan_step(scan, START); steps++) {
+    assert_in_range(cache_scan_count(scan), 1, 10000);
+    delete_matching(space, "odd:*");
+    put_many(space_of(state, "other"), 100);
+    put(space, "odd:x", "value", START);
+  }
+  assert_int_equal(cache_scan_count(scan), 10000);
+  assert_in_range(steps, 4, 20);
+  cache_scan_free(scan);
+}
+
+static void a_scan_that_deletes_may_meet_others_in_the_middle(void **state) {
+  struct cache_space *space = space_of(state, "acme");
+  put_many(space, 20000);
+  struct cache_scan *one = cache_scan_new(space, "*", 1, true);
+  struct cache_scan *two = cache_scan_new(space, "*", 1, true);
+  bool more = true;
+  while (more) {
+    more = cache_scan_step(one, START);
+    more = cache_scan_step(two, START) || more;
+  }
+  assert_int_equal(cache_scan_count(one) + cache_scan_count(two), 20000);
+  assert_int_equal(cache_counted(space, CACHE_ENTRIES), 0);
+  cache_scan_free(one);
+  cache_scan_free(two);
+}
+
+static void a_scan_that_is_given_up_leaves_nothing_behind(void **state) {
+  struct cache_space *space = space_of(state, "acme");
+  put_many(space, 20000);
+  struct cache_scan *scan = cache_scan_new(space, "*", 1, true);
+  assert_true(cache_scan_step(scan, START));
+  size_t deleted = cache_scan_count(scan);
+  cache_scan_free(scan);
+  assert_int_equal(count_matching(space, "*"), 20000 - deleted);
+  assert_int_equal(delete_matching(space, "*"), 20000 - deleted);
+  cache_scan_free(NULL);
+}
+
+static void a_pattern_that_is_too_long_is_refused(void **state) {
+  struct cache_space *space = space_of(state, "acme");
+  static char pattern[CACHE_PATTERN_MAX + 1];
+  assert_null(cache_scan_new(space, pattern, sizeof pattern, true));
+  assert_int_equal(cache_epoch(space), 0);
 }
 
 static void the_users_counts_are_kept_for_each_space(void **state) {
@@ -448,6 +524,10 @@ int main(void) {
       WITH_CACHE(a_pattern_is_held_against_the_part_before_the_first_nul),
       WITH_CACHE(a_pattern_deletes_what_matches_and_nothing_else),
       WITH_CACHE(entries_that_are_gone_are_not_counted_by_a_pattern),
+      WITH_CACHE(a_scan_goes_on_where_it_was_though_entries_come_and_go),
+      WITH_CACHE(a_scan_that_deletes_may_meet_others_in_the_middle),
+      WITH_CACHE(a_scan_that_is_given_up_leaves_nothing_behind),
+      WITH_CACHE(a_pattern_that_is_too_long_is_refused),
       WITH_CACHE(the_users_counts_are_kept_for_each_space),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
