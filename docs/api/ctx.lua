@@ -137,6 +137,7 @@ function cache.fetch(key, ttl_seconds, fn) end
 --- Forgets the cached result of an operation of this integration for one input.
 ---@param operation string
 ---@param input? table
+---@return boolean whether one was kept
 function cache.forget(operation, input) end
 
 
