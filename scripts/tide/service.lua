@@ -17,6 +17,7 @@ local health = require "tide.api.health"
 local idempotency = require "tide.idempotency"
 local metric_windows = require "tide.metric_windows"
 local metrics = require "tide.api.metrics"
+local policy_state = require "tide.policy_state"
 local project = require "tide.project"
 local secrets = require "tide.secrets"
 local status = require "tide.api.status"
@@ -123,6 +124,18 @@ function Service:open_store()
 end
 
 
+-- Breakers and limits as they were, before anybody calls.
+function Service:load_policies()
+  local names = {}
+  for name in pairs(self.generation.integrations) do
+    names[#names + 1] = name
+  end
+  local message
+  self.policies, message = policy_state.load(names)
+  return self.policies ~= nil, message
+end
+
+
 -- Before the workers, whose listeners show it.
 function Service:load_certificate()
   local expires_at, message = self.project:load_certificate()
@@ -193,6 +206,7 @@ local function steps(options)
     Service.load_certificate,
     Service.reserve,
     Service.open_store,
+    Service.load_policies,
     Service.ensure_token,
     function(service) service:load_secrets() return true end,
     Service.publish_facts,
@@ -214,6 +228,7 @@ function Service:start(options)
   self.certificate = self.project.config.tls and certificate.watch()
   self.windows = metric_windows.start()
   self.cleaner = idempotency.start_cleaning()
+  self.policies:start()
   gauges.describe_generation(self.generation)
   log.info(("listening on %s with %d workers"):format(table.concat(self.shown, ", "),
     self.project.config.workers), {
@@ -307,6 +322,7 @@ function Service:stop(signal)
   end
   self.windows:stop()
   self.cleaner:cancel()
+  self.policies:stop()
   local flushed, message = store.flush()
   if not flushed then
     log.error("rows of the call log may be lost", { error = message })

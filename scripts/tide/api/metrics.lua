@@ -1,11 +1,13 @@
 -- GET /metrics: Prometheus text.
 
+local breaker = require "tide.state.breaker"
 local cache = require "tide.state.cache"
 local counters = require "tide.state.counters"
 local host = require "tide.host"
 local log = require "tide.log"
 local statistics = require "tide.state.statistics"
 local store = require "tide.store"
+local metrics_policies = require "tide.api.metrics_policies"
 
 local M = {}
 
@@ -50,6 +52,7 @@ local function render_store(parts)
   add(parts, "tidegate_dropped_total", "counter", "What was given up because a bound was reached.",
     { '{what="call_log_rows"}', stats.dropped + stats.failed },
     { '{what="log_lines"}', log.stats().dropped },
+    { '{what="breaker_changes"}', breaker.dropped() },
     { '{what="series"}', counters.dropped_series() },
     { '{what="statistics"}', statistics.refused() },
     { '{what="store_requests"}', stats.refused })
@@ -82,7 +85,9 @@ end
 
 
 local function get(current)
-  local parts = { visible(current, counters.render()) }
+  local policies = {}
+  metrics_policies.render(policies, current.instance.generation)
+  local parts = { visible(current, counters.render()), visible(current, table.concat(policies)) }
   render_process(parts)
   render_store(parts)
   render_cache(parts)
