@@ -405,6 +405,7 @@ describe("a token endpoint", function()
   it("that answers with no token of use is an upstream_error", function()
     for _, fields in ipairs({
       {}, { access_token = "" }, { access_token = 5 }, { access_token = "a\r\nb" }, { access_token = "a b" },
+      { access_token = ("a"):rep(16385) },
       { access_token = "token-1", token_type = "mac" }, { access_token = "token-1", token_type = 1 },
       { access_token = "token-1", expires_in = "soon" }, { access_token = "token-1", expires_in = -1 },
       { access_token = "token-1", expires_in = {} },

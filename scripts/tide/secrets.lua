@@ -105,9 +105,9 @@ function M.load(generation, getenv)
 end
 
 
--- The value of a declared secret, and its version; raises `not_configured`, naming it and where to
--- set it.
-function M.value(integration, name)
+-- The value of a declared secret, and its version, which is another with each change; raises
+-- `not_configured`, naming it and where to set it.
+function M.current(integration, name)
   local value, version = state.get(M.owner(integration), name)
   if value == nil then
     local variable = settings.variable(integration.name, name)
@@ -115,6 +115,12 @@ function M.value(integration, name)
       integration.name, variable, variable), { integration = integration.name }), 0)
   end
   return value, version
+end
+
+
+-- The value alone.
+function M.value(integration, name)
+  return (M.current(integration, name))
 end
 
 

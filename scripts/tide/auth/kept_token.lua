@@ -17,6 +17,8 @@ local M = {}
 
 -- Renewed in the last tenth of its life, at most this long before its end.
 local RENEW_SECONDS_MAX = 60
+-- Of a token, and of a refresh token.
+M.BYTES_MAX = 16384
 -- No token is trusted longer.
 local LIFETIME_SECONDS_MAX = 10 * 365 * 86400
 -- What passes from the one who fetched to those who waited.
@@ -89,17 +91,20 @@ function KeptToken:drop_refresh_token(version)
 end
 
 
--- Fetches and keeps; nil, or an error.
-local function fetch(self, call)
+local function fetch_and_keep(self, call)
   local before = secrets.fingerprint(self.integration)
-  local ok, value, lifetime, refresh_token = pcall(self.fetch, self, call)
-  if not ok then
-    return errors.from(value)
-  end
+  local value, lifetime, refresh_token = self.fetch(self, call)
   -- A secret that changed meanwhile: this token was made with the old one.
   if secrets.fingerprint(self.integration) == before then
     keep(self, value, lifetime, refresh_token)
   end
+end
+
+
+-- The same; nil, or an error.
+local function fetch(self, call)
+  local ok, err = pcall(fetch_and_keep, self, call)
+  return not ok and errors.from(err) or nil
 end
 
 
@@ -171,7 +176,7 @@ end
 -- answer with a new refresh token that nobody hears would leave us without one.
 local function fetch_unbroken(self, call, serves)
   local work = work_of(call, {})
-  local left <close> = setmetatable({}, { __close = function()
+  local ending <close> = setmetatable({}, { __close = function()
     work.left = true
     breaker.release(work)
   end })
@@ -250,7 +255,7 @@ end
 
 -- The token of an integration. `identity` (a few letters and digits) tells tokens of one
 -- definition from those of another. `fetch(kept, call)` returns the token, its lifetime in seconds
--- or nil, and a new refresh token or nil; it raises error tables. `unbroken`: it runs to its end
+-- or nil, and a new refresh token or nil, of at most BYTES_MAX; it raises error tables. `unbroken`: it runs to its end
 -- although the call that began it has ended.
 function M.new(integration, identity, fetch_token, unbroken)
   local self = {

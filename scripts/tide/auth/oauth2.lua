@@ -119,6 +119,12 @@ local function is_refusal(status)
 end
 
 
+local function is_token(value)
+  return type(value) == "string" and value ~= "" and #value <= kept_token.BYTES_MAX
+    and not value:find("[%z\1-\32\127]")
+end
+
+
 -- The error that the answer is; nil when it has a token.
 local function error_of(response, fields)
   if is_refusal(response.status) or response.status < 300 and type(fields.error) == "string" then
@@ -128,8 +134,8 @@ local function error_of(response, fields)
   if err then
     return err
   end
-  local token, kind = fields.access_token, fields.token_type
-  if type(token) ~= "string" or token == "" or token:find("[%z\1-\32\127]") then
+  local kind = fields.token_type
+  if not is_token(fields.access_token) then
     return malformed(response, "the answer holds no access_token")
   end
   if kind ~= nil and (type(kind) ~= "string" or kind:lower() ~= "bearer") then
@@ -168,9 +174,8 @@ local function fetcher(definition)
       end
       error(err, 0)
     end
-    local refresh_token = definition.grant == "refresh_token" and fields.refresh_token
-    return fields.access_token, lifetime_of(response, fields),
-      type(refresh_token) == "string" and refresh_token ~= "" and refresh_token or nil
+    local rotates = definition.grant == "refresh_token" and is_token(fields.refresh_token)
+    return fields.access_token, lifetime_of(response, fields), rotates and fields.refresh_token or nil
   end
 end
 

@@ -172,7 +172,7 @@ end
 local function keeper(integration, definition)
   local kept = {}
   return function(date)
-    local secret_key, version = secrets.value(integration, definition.secret_key)
+    local secret_key, version = secrets.current(integration, definition.secret_key)
     if kept.version ~= version or kept.date ~= date then
       kept = {
         version = version,

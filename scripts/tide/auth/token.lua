@@ -12,6 +12,9 @@ local function check(call, value, lifetime)
   if type(value) ~= "string" or value == "" or value:find("[%z\r\n]") then
     error(errors.new("script_error", call.label .. ": auth.fetch returned no token"), 0)
   end
+  if #value > kept_token.BYTES_MAX then
+    error(errors.new("script_error", call.label .. ": auth.fetch returned a token of more than 16 KiB"), 0)
+  end
   if lifetime ~= nil and not (type(lifetime) == "number" and lifetime > 0) then
     error(errors.new("script_error",
       call.label .. ": auth.fetch returned a lifetime that is not a number of seconds"), 0)
