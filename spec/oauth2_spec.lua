@@ -1,4 +1,5 @@
 local t = require "tide.test"
+local cells = require "tide.cells"
 local crypto = require "tide.crypto"
 local errors = require "tide.errors"
 local http = require "tide.http"
@@ -451,6 +452,27 @@ describe("a token endpoint", function()
       local _, meta = it.call("read", {})
       assert.equal("closed", meta.circuit_breaker_state)
     end
+  end)
+
+  it("that renews a token gives its place among the probes back", function()
+    local it, issued = acme(CREDENTIALS, function(answer)
+      answer.expires_in = 1000
+      return { json = answer }
+    end, { config = {
+      circuit_breaker_failure_threshold = 1, circuit_breaker_timeout_seconds = 60, circuit_breaker_half_open_calls = 3,
+    } })
+    it.upstream("GET /v1/thing", { { status = 500, json = {} }, { json = { ok = true } } })
+    failure(it.call, "read", {})
+    t.advance(945)
+    it.call("read", {})
+    t.advance(1)
+    assert.equal(2, #issued)
+    assert.equal(0, cells.of(it.generation.integrations.acme, false).breaker:info().probes_out)
+    it.call("read", {})
+    local _, meta = it.call("read", {})
+    assert.equal("half_open", meta.circuit_breaker_state)
+    _, meta = it.call("read", {})
+    assert.equal("closed", meta.circuit_breaker_state)
   end)
 
   it("that is left in the middle gives the probe back", function()

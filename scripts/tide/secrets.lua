@@ -9,7 +9,7 @@ local state = require "tide.state.secrets"
 local M = {}
 
 local FILE_BYTES_MAX = 65536
--- Kept by the host for the integration, not declared by it (see auth/token.lua).
+-- Kept by the host for the integration, not declared by it (see auth/kept_token.lua).
 local HOST_KEPT = "^auth:"
 
 
