@@ -19,7 +19,8 @@ return {
       return data
     end },
     idle = { run = function() return { idle = true } end },
-    guess = { run = function(ctx) return ctx.http.get("/thing").json end, fallback = function() return { guessed = true } end },
+    guess = { run = function(ctx) return ctx.http.get("/thing").json end,
+      fallback = function() return { guessed = true } end },
     broken = { run = function(ctx) ctx.http.get("/thing") error("mine") end },
   },
 }

@@ -25,8 +25,10 @@ return {
       fallback = function(ctx) ctx.sleep(100) return {} end },
     raises = { run = function(ctx) return ctx.http.get("/guess").json end,
       fallback = function() error("no idea") end },
-    forget = { input = true, run = function(ctx, input) return { had = ctx.cache.forget("look", { id = input.id }) } end },
-    plain = { input = true, run = function(ctx, input) return ctx.http.get("/things/{id}", { params = { id = input.id } }).json end },
+    forget = { input = true,
+      run = function(ctx, input) return { had = ctx.cache.forget("look", { id = input.id }) } end },
+    plain = { input = true,
+      run = function(ctx, input) return ctx.http.get("/things/{id}", { params = { id = input.id } }).json end },
     outer = { input = true, run = function(ctx, input)
       local data, meta = ctx.call("acme", "look", { id = input.id })
       return { inner = data, from_cache = meta.from_cache }

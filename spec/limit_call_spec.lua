@@ -90,7 +90,9 @@ describe("the limit of an integration", function()
   end)
 
   it("gives the token back when nothing was sent", function()
-    local it = acme { rate_limit_calls_per_minute = 1, rate_limit_max_wait_seconds = 0, base_url = "http://127.0.0.1:1" }
+    local it = acme {
+      rate_limit_calls_per_minute = 1, rate_limit_max_wait_seconds = 0, base_url = "http://127.0.0.1:1",
+    }
     for _ = 1, 3 do
       assert.equal("network_error", failure(it.call, "get").code)
     end

@@ -9,7 +9,10 @@ local router = require "tide.api.router"
 
 local M = {}
 
-local GROUPS = { "calls", "integrations", "policies", "logs", "health", "metrics", "windows", "status", "tokens", "page" }
+local GROUPS = {
+  "calls", "integrations", "policies", "logs", "health", "metrics",
+  "windows", "status", "tokens", "page",
+}
 
 
 local function load_routes()

@@ -267,7 +267,8 @@ function M.hit(generation, integration_name, operation_name, text, options)
   operation.cache_hits:add(1)
   integration.statistics:count("cache_hit")
   local state = own.breaker:state()
-  return value, math.max(0, math.floor(age)), mock, state, record.hit(generation, operation, state, mock, started, options)
+  local milliseconds = record.hit(generation, operation, state, mock, started, options)
+  return value, math.max(0, math.floor(age)), mock, state, milliseconds
 end
 
 

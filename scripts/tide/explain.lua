@@ -114,8 +114,8 @@ local function limit(call)
   if estimate <= longest then
     return step("limit", "wait", string.format("%s: about %.3f s", cause, estimate), state)
   end
-  return step("limit", "refuse", string.format("%s: the wait of about %.3f s is longer than rate_limit_max_wait_seconds",
-    cause, estimate), state)
+  return step("limit", "refuse", string.format(
+    "%s: the wait of about %.3f s is longer than rate_limit_max_wait_seconds", cause, estimate), state)
 end
 
 

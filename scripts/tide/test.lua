@@ -298,7 +298,7 @@ end
 
 
 local function counted(runtime, operation, input, options)
-  local running <close> = setmetatable({}, { __close = function() runtime.running = runtime.running - 1 end })
+  local ending <close> = setmetatable({}, { __close = function() runtime.running = runtime.running - 1 end })
   runtime.running = runtime.running + 1
   return call.run(runtime.generation, runtime.name, operation, input, options)
 end

@@ -132,7 +132,7 @@ M.verdict = {}
 
 function M.verdict.wrap(next)
   return function(call)
-    local left <close> = setmetatable({ call = call }, LEFT)
+    local ending <close> = setmetatable({ call = call }, LEFT)
     local encoded, err = next(call)
     judge(call, err)
     return encoded, err

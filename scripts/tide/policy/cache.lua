@@ -176,7 +176,8 @@ function M.series(operation)
   local name = operation.integration.name
   local series = {}
   for _, result in ipairs({ "hit", "stale", "negative", "miss" }) do
-    series[result] = counters.counter("cache_requests_total", string.format('integration="%s",result="%s"', name, result))
+    series[result] = counters.counter("cache_requests_total",
+      string.format('integration="%s",result="%s"', name, result))
   end
   return series
 end
@@ -193,7 +194,7 @@ local function refresh(call)
   refreshing[id] = true
   local again = call.again
   task.detach(function()
-    local done <close> = setmetatable({}, { __close = function() refreshing[id] = nil end })
+    local ending <close> = setmetatable({}, { __close = function() refreshing[id] = nil end })
     again(call)
   end)
 end

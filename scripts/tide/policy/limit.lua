@@ -23,7 +23,9 @@ counters.describe("rate_limited_total", "counter", "Requests to third parties th
 
 
 local function series_of(cells, name)
-  cells.rate_limited = cells.rate_limited or counters.counter("rate_limited_total", string.format('integration="%s"', name))
+  if cells.rate_limited == nil then
+    cells.rate_limited = counters.counter("rate_limited_total", string.format('integration="%s"', name))
+  end
   return cells.rate_limited
 end
 
@@ -39,8 +41,8 @@ local function refuse(call, retry_after, reason)
       retry_after = seconds, caller = call.caller,
     })
   end
-  error(script.locate(call, errors.new("rate_limited", string.format("the limit of %s is reached: %s", name, WHY[reason]),
-    { policy = "limit", retry_after = seconds })), 0)
+  local message = string.format("the limit of %s is reached: %s", name, WHY[reason])
+  error(script.locate(call, errors.new("rate_limited", message, { policy = "limit", retry_after = seconds })), 0)
 end
 
 

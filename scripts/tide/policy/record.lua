@@ -66,7 +66,10 @@ end
 
 
 local function outcome_of(call, err)
-  return err and err.code or call.fallback and "fallback" or call.stale and "stale" or call.from_cache and "cached" or "ok"
+  if err then
+    return err.code
+  end
+  return call.fallback and "fallback" or call.stale and "stale" or call.from_cache and "cached" or "ok"
 end
 
 

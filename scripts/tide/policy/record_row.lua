@@ -291,9 +291,9 @@ end
 
 -- The parameters of the row of a call that was answered from the cache: what `build` and
 -- `parameters` would give.
-function M.of_hit(operation, id, now, milliseconds, options, mock, state)
+function M.of_hit(operation, id, now, duration_ms, options, mock, state)
   local integration = operation.integration
-  return id, now, integration.name, integration.type, nil, nil, nil, nil, nil, nil, nil, milliseconds, true, nil, nil,
+  return id, now, integration.name, integration.type, nil, nil, nil, nil, nil, nil, nil, duration_ms, true, nil, nil,
     options.user_id, options.trace_id, 0, true, state, operation.name,
     options.caller and text.truncate(options.caller, CALLER_BYTES_MAX), mock, false, false, integration.version, "[]"
 end
