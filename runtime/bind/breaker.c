@@ -16,7 +16,6 @@
 #include "state/breaker.h"
 #include "state/breaker_changes.h"
 
-#define CELL_TYPE "tidegate.breaker"
 #define PERMIT_TYPE "tidegate.breaker_permit"
 #define SECONDS_MAX 1e9 /* beyond any sensible span; keeps nanoseconds in 64 bits */
 
@@ -37,7 +36,7 @@ static void push_seconds(lua_State *L, uint64_t nanoseconds) {
 }
 
 static struct breaker *check_cell(lua_State *L) {
-  return *(struct breaker **)luaL_checkudata(L, 1, CELL_TYPE);
+  return *(struct breaker **)luaL_checkudata(L, 1, BREAKER_TYPE);
 }
 
 /* --- settings --- */
@@ -313,7 +312,7 @@ static int l_cell(lua_State *L) {
   struct breaker **handle = lua_newuserdatauv(L, sizeof *handle, 0);
   *handle = breakers_cell(shared_of(L)->breakers, name);
   if (*handle == NULL) return luaL_error(L, "no breaker for '%s': there are too many", name);
-  luaL_setmetatable(L, CELL_TYPE);
+  luaL_setmetatable(L, BREAKER_TYPE);
   return 1;
 }
 
@@ -348,7 +347,7 @@ static void new_type(lua_State *L, const char *name, const luaL_Reg *methods) {
 }
 
 int luaopen_tide_state_breaker(lua_State *L) {
-  new_type(L, CELL_TYPE, cell_methods);
+  new_type(L, BREAKER_TYPE, cell_methods);
   new_type(L, PERMIT_TYPE, permit_methods);
   lua_pushcfunction(L, permit_release);
   lua_setfield(L, -2, "__gc");

@@ -13,7 +13,6 @@
 #include "state/cache.h"
 #include "state/cache_scan.h"
 
-#define SPACE_TYPE "tidegate.cache_space"
 #define HIT_TYPE "tidegate.cache_hit"
 #define SECONDS_MAX 3e9
 
@@ -25,8 +24,8 @@ static uint64_t now_of(lua_State *L) {
  * name, would take a quarter of the time of a look-up. */
 static struct cache_space *check_space(lua_State *L) {
   struct cache_space **handle = lua_touserdata(L, 1);
-  if (handle == NULL || !lua_getmetatable(L, 1)) luaL_typeerror(L, 1, SPACE_TYPE);
-  if (!lua_rawequal(L, -1, lua_upvalueindex(2))) luaL_typeerror(L, 1, SPACE_TYPE);
+  if (handle == NULL || !lua_getmetatable(L, 1)) luaL_typeerror(L, 1, CACHE_SPACE_TYPE);
+  if (!lua_rawequal(L, -1, lua_upvalueindex(2))) luaL_typeerror(L, 1, CACHE_SPACE_TYPE);
   lua_pop(L, 1);
   return *handle;
 }
@@ -223,7 +222,7 @@ static int l_space(lua_State *L) {
   struct cache_space **handle = lua_newuserdatauv(L, sizeof *handle, 0);
   *handle = cache_space_of(shared_of(L)->cache, name, length);
   if (*handle == NULL) return push_full(L);
-  luaL_setmetatable(L, SPACE_TYPE);
+  luaL_setmetatable(L, CACHE_SPACE_TYPE);
   lua_pushvalue(L, 1);
   lua_pushvalue(L, -2);
   lua_rawset(L, lua_upvalueindex(1));
@@ -256,7 +255,7 @@ static void push_hit(lua_State *L) {
 }
 
 static void register_spaces(lua_State *L) {
-  luaL_newmetatable(L, SPACE_TYPE);
+  luaL_newmetatable(L, CACHE_SPACE_TYPE);
   luaL_newlibtable(L, space_methods);
   push_hit(L);
   lua_pushvalue(L, -3);

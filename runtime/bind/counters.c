@@ -11,7 +11,6 @@
 #include "engine/worker.h"
 #include "state/counters.h"
 
-#define CELL_TYPE "tidegate.counter"
 #define RENDER_BYTES_MAX (16 * 1024 * 1024)
 
 static const double default_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
@@ -20,7 +19,7 @@ static const double default_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 /* --- cells --- */
 
 static struct counter_cell *check_cell(lua_State *L) {
-  return *(struct counter_cell **)luaL_checkudata(L, 1, CELL_TYPE);
+  return *(struct counter_cell **)luaL_checkudata(L, 1, COUNTER_TYPE);
 }
 
 static double check_finite(lua_State *L, int index) {
@@ -86,7 +85,7 @@ static int push_cell(lua_State *L, enum counter_kind kind) {
   if (*handle == NULL)
     return luaL_error(L, "no cell for the metric '%s': bad name or labels, other kind, or too many",
                       name);
-  luaL_setmetatable(L, CELL_TYPE);
+  luaL_setmetatable(L, COUNTER_TYPE);
   if (counter_is_other(*handle)) return 1;
   lua_pushvalue(L, 3);
   lua_pushvalue(L, -2);
@@ -154,7 +153,7 @@ static const luaL_Reg module_functions[] = {
 };
 
 int luaopen_tide_state_counters(lua_State *L) {
-  luaL_newmetatable(L, CELL_TYPE);
+  luaL_newmetatable(L, COUNTER_TYPE);
   luaL_newlib(L, cell_methods);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);

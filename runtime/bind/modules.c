@@ -14,6 +14,7 @@
 #include "bind/host_files.h"
 #include "bind/http.h"
 #include "bind/json.h"
+#include "bind/kept.h"
 #include "bind/log.h"
 #include "bind/re.h"
 #include "bind/sandbox.h"
@@ -36,6 +37,7 @@
 
 static const luaL_Reg modules[] = {
     {"tide.crypto", luaopen_tide_crypto},
+    {"tide.engine.kept", luaopen_tide_engine_kept},
     {"tide.engine.log", luaopen_tide_engine_log},
     {"tide.engine.sandbox", luaopen_tide_engine_sandbox},
     {"tide.engine.task", luaopen_tide_engine_task},

@@ -9,13 +9,12 @@
 #include "engine/worker.h"
 #include "state/call_statistics.h"
 
-#define CELL_TYPE "tidegate.call_cell"
 #define SNAPSHOT_TYPE "tidegate.call_snapshot"
 
 /* --- cells --- */
 
 static struct call_cell *check_cell(lua_State *L) {
-  return *(struct call_cell **)luaL_checkudata(L, 1, CELL_TYPE);
+  return *(struct call_cell **)luaL_checkudata(L, 1, CALL_CELL_TYPE);
 }
 
 /* The number of the word at 2, from the table of words in upvalue 1. */
@@ -149,7 +148,7 @@ static int l_cell(lua_State *L) {
   struct call_cell **handle = lua_newuserdatauv(L, sizeof *handle, 0);
   *handle = call_statistics_cell(statistics, worker_of(L), name);
   if (*handle == NULL) return luaL_error(L, "no memory for the statistics of '%s'", name);
-  luaL_setmetatable(L, CELL_TYPE);
+  luaL_setmetatable(L, CALL_CELL_TYPE);
   if (!call_statistics_has(statistics, name)) return 1;
   lua_pushvalue(L, 1);
   lua_pushvalue(L, -2);
@@ -214,7 +213,7 @@ static void push_events(lua_State *L) {
 }
 
 static void register_cells(lua_State *L) {
-  luaL_newmetatable(L, CELL_TYPE);
+  luaL_newmetatable(L, CALL_CELL_TYPE);
   lua_newtable(L);
   int methods = lua_gettop(L);
   push_outcomes(L);

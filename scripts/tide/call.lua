@@ -174,7 +174,6 @@ local function new_call(generation, operation, input, options)
     stale = false,
     fallback = false,
     run = M.run,            -- for ctx.call
-    hit = M.hit,
     again = M.refresh,
     forget = cache.forget,
   }, CALL)
@@ -238,37 +237,6 @@ function M.run(generation, integration_name, operation_name, input, options)
   end
   local call <close> = new_call(generation, operation, input, options or {})
   return finish(call, operation.handle(call))
-end
-
-
--- The short way of a call whose answer is kept and whose input came in the same words before:
--- `json, age_seconds, mock, circuit_breaker_state, duration_ms`, recorded like any other; nil when
--- the call must go through the policies. `text` is the input as it was written, `options` as for
--- `run`, trace_id included.
-function M.hit(generation, integration_name, operation_name, text, options)
-  local integration = generation.integrations[integration_name]
-  local operation = integration and integration.operations[operation_name]
-  local key = operation and cache.remembered(operation, text)
-  if not key or options.debug or options.no_cache then
-    return nil
-  end
-  local values = integration.values
-  if not values.is_enabled or not values.cache_enabled then
-    return nil
-  end
-  local started = time.monotonic()
-  local mock = values.is_mock_mode or options.mock or false
-  local own = cells.of(integration, mock)
-  local value, age, expires_in, is_negative = own.cache:get(key)
-  if value == nil or expires_in <= 0 or is_negative then
-    return nil
-  end
-  own.cache:count("hit")
-  operation.cache_hits:add(1)
-  integration.statistics:count("cache_hit")
-  local state = own.breaker:state()
-  local milliseconds = record.hit(generation, operation, state, mock, started, options)
-  return value, math.max(0, math.floor(age)), mock, state, milliseconds
 end
 
 

@@ -4,6 +4,7 @@
 local task = require "tide.task"
 local log = require "tide.log"
 local json = require "tide.json"
+local kept = require "tide.kept"
 local uuid = require "tide.uuid"
 local script = require "tide.script"
 local secrets = require "tide.secrets"
@@ -49,28 +50,27 @@ end
 
 local CANONICAL = { canonical = true }
 
-local function meta_of_hit(call, integration, operation, age, mock, state, duration)
-  return {
-    integration = integration, operation = operation, trace_id = call.trace_id, duration_ms = duration, attempts = 0,
-    from_cache = true, age_seconds = age, stale = false, fallback = false, mock = mock, circuit_breaker_state = state,
-  }
-end
-
 
 local function nested_call(call, integration, operation, input)
   if type(integration) ~= "string" or type(operation) ~= "string" then
     script.misuse("ctx.call: expects the names of an integration and an operation")
   end
-  local options = { trace_id = call.trace_id, caller = call.caller, user_id = call.user_id, mock = call.mock or nil }
   local text = json.encode(input, CANONICAL)
   if text then
-    local kept, age, mock, state, duration = call.hit(call.generation, integration, operation, text, options)
-    if kept then
-      return json.decode(kept), meta_of_hit(call, integration, operation, age, mock, state, duration)
+    local data, meta = kept.data(call, integration, operation, text)
+    if meta then
+      return data, meta
     end
   end
-  options.parent, options.deadline, options.text = call, call.deadline, text
-  local result, err, inner = call.run(call.generation, integration, operation, input, options)
+  local result, err, inner = call.run(call.generation, integration, operation, input, {
+    parent = call,
+    text = text,
+    trace_id = call.trace_id,
+    caller = call.caller,
+    user_id = call.user_id,
+    deadline = call.deadline,
+    mock = call.mock or nil,
+  })
   if inner then
     call.effects = call.effects + inner.work.effects
   end

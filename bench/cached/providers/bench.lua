@@ -1,25 +1,22 @@
--- A look-up whose answers are kept: what a portal asks most.
+-- The parcel tracking of docs/providers.md, whose answers are kept.
 return {
-  summary = "Company look-up",
+  summary = "Parcel tracking",
   operations = {
-    look_up = {
+    track = {
       input = {
-        type = "object", required = { "number" },
-        properties = { number = { type = "string", pattern = "^[0-9]{3}-?[0-9]{2}-?[0-9]{5}$" } },
+        type = "object", required = { "parcel" },
+        properties = { parcel = { type = "string", pattern = "^[0-9-]{10,12}$" } },
       },
-      prepare = function(input) return { number = (input.number:gsub("-", "")) } end,
+      prepare = function(input) return { parcel = (input.parcel:gsub("-", "")) } end,
       cache = true,
-      run = function(_, input)
-        return { number = input.number, name = "Acme Trading", state = "active", employees = 312,
-          address = { postal_code = "04117", road = "217 Mapo-daero", city = "Seoul" }, founded = "2002-10-12" }
-      end,
-      mock = function(_, input) return { number = input.number } end,
+      run = function(_, input) return { parcel = input.parcel, state = "in_transit" } end,
+      mock = function(_, input) return { parcel = input.parcel, state = "delivered" } end,
     },
     many = {
-      -- Calls the look-up `count` times, as a script does.
+      -- Tracks one parcel `count` times, as a script does.
       input = { type = "object", properties = { count = { type = "integer" } } },
       run = function(ctx, input)
-        for _ = 1, input.count do ctx.call("bench", "look_up", { number = "124-81-00998" }) end
+        for _ = 1, input.count do ctx.call("bench", "track", { parcel = "123-456-7890" }) end
         return {}
       end,
       mock = function() return {} end,

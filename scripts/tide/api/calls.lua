@@ -3,6 +3,7 @@
 local json = require "tide.json"
 local uuid = require "tide.uuid"
 local call = require "tide.call"
+local kept = require "tide.kept"
 local idempotency = require "tide.idempotency"
 local exchange = require "tide.api.exchange"
 
@@ -92,20 +93,14 @@ local function perform(current, input, options)
 end
 
 
--- What meta_of (call.lua) makes of a call that was answered from the cache.
-local HIT = '{"data":%s,"meta":{"integration":"%s","operation":"%s","trace_id":"%s","duration_ms":%d,"attempts":0,'
-  .. '"from_cache":true,"age_seconds":%d,"stale":false,"fallback":false,"mock":%s,"circuit_breaker_state":"%s"}}'
-
-
-local function hit(current, text, options)
-  local name, operation = current.params.name, current.params.operation
+-- The answer of a call that need not go through the policies.
+local function short_way(current, text, options)
   if text == nil or options.idempotency_key then
     return nil
   end
-  local kept, age, mock, state, duration = call.hit(current.instance.generation, name, operation, text, options)
-  if kept then
-    return { status = 200, body = HIT:format(kept, name, operation, options.trace_id, duration, age, mock, state) }
-  end
+  local params = current.params
+  local body = kept.answer(current.instance.generation, params.name, params.operation, text, options)
+  return body and { status = 200, body = body }
 end
 
 
@@ -120,9 +115,9 @@ local function run(current)
     return nil, err
   end
   local text = current:json_text()
-  local kept = hit(current, text, options)
-  if kept then
-    return kept
+  local answer = short_way(current, text, options)
+  if answer then
+    return answer
   end
   options.text = text
   input, err = current:json_object()

@@ -49,7 +49,7 @@ end
 
 
 -- Keys of inputs as they were written: checking and preparing an input that came before in the
--- same words gives the same key.
+-- same words gives the same key (kept.lua reads this).
 local MEMO_ENTRIES_MAX = 1000
 local MEMO_TEXT_MAX = 1024
 
@@ -67,13 +67,6 @@ local function remember(operation, text, key)
     memo.keys[text] = key
     memo.count = memo.count + 1
   end
-end
-
-
--- The key of an input that came in the same words before; nil when there was none.
-function M.remembered(operation, text)
-  local memo = operation.memo
-  return memo and memo.values == operation.integration.values and memo.keys[text]
 end
 
 

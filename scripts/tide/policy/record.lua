@@ -117,23 +117,6 @@ local function series_of(operation)
 end
 
 
--- Records a call that was answered from the cache without going through the policies (call.lua,
--- `hit`): the same row and metrics. Returns its duration in milliseconds.
-function M.hit(generation, operation, state, mock, started, options)
-  local series = operation.series
-  local seconds = time.monotonic() - started
-  local milliseconds = math.floor(seconds * 1000 + 0.5)
-  series.cached:add(1)
-  series.duration:observe(seconds)
-  series.statistics:record("cached", seconds)
-  local integration = operation.integration
-  if integration.values.log_calls == "all" then
-    write(generation, record_row.of_hit(operation, uuid.v7(), time.format(), milliseconds, options, mock, state))
-  end
-  return milliseconds
-end
-
-
 function M.wrap(next, operation)
   local series = series_of(operation)
   series.cached = series.outcome("cached")

@@ -289,13 +289,23 @@ function M.build(call, err, id, now)
 end
 
 
--- The parameters of the row of a call that was answered from the cache: what `build` and
--- `parameters` would give.
-function M.of_hit(operation, id, now, duration_ms, options, mock, state)
+-- Places of the columns.
+M.PLACES = {}
+for index, name in ipairs(COLUMNS) do
+  M.PLACES[name] = index
+end
+
+
+-- The parameters of the row of a call that was answered from the cache, as far as they are the same
+-- for all such calls of an operation.
+function M.of_kept(operation, mock)
   local integration = operation.integration
-  return id, now, integration.name, integration.type, nil, nil, nil, nil, nil, nil, nil, duration_ms, true, nil, nil,
-    options.user_id, options.trace_id, 0, true, state, operation.name,
-    options.caller and text.truncate(options.caller, CALLER_BYTES_MAX), mock, false, false, integration.version, "[]"
+  local row = {
+    integration_name = integration.name, integration_type = integration.type, is_success = true, retry_count = 0,
+    is_from_cache = true, operation = operation.name, is_mock = mock, is_stale = false, is_fallback = false,
+    provider_version = integration.version, attempts = "[]",
+  }
+  return { M.parameters(row) }
 end
 
 
