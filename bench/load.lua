@@ -1,10 +1,12 @@
--- wrk's script: POST the file BENCH_PAYLOAD, signed with BENCH_SIGNATURE; prints what counts.
+-- wrk's script: POST the file BENCH_PAYLOAD, signed with BENCH_SIGNATURE, with the bearer token
+-- BENCH_TOKEN; prints what counts.
 
 local file = assert(io.open(os.getenv("BENCH_PAYLOAD"), "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["X-Signature"] = os.getenv("BENCH_SIGNATURE")
+wrk.headers["Authorization"] = "Bearer " .. os.getenv("BENCH_TOKEN")
 file:close()
 
 

@@ -18,6 +18,7 @@ return {
       ctx.http.get("/thing")
       return data
     end },
+    idle_cached = { cache = true, run = function() return { idle = true } end },
     idle = { run = function() return { idle = true } end },
     guess = { run = function(ctx) return ctx.http.get("/thing").json end,
       fallback = function() return { guessed = true } end },
@@ -188,6 +189,7 @@ describe("a half-open breaker never sticks", function()
   it("through a call that sends nothing", function()
     local it = half_open()
     it.call("idle")
+    it.call("idle_cached")
     assert.is_true(it.call("get").back)
   end)
 

@@ -51,11 +51,14 @@ struct kept {
   const char *integration, *operation;
   bool mock;
   const char *sql; /* NULL: no row */
+  bool is_sql_lasting;
   size_t sql_length;
   size_t value_count;
   int holes[HOLES];
   struct store_value values[ROW_VALUES_MAX]; /* bytes are Lua's, anchored in the user value */
   struct uuid_source uuids;
+  int64_t shown_ms; /* the instant that `shown` tells: many rows share one */
+  char shown[TIME_FORMAT_RFC3339_LENGTH + 1];
   struct cache_hit hit; /* released by the next look-up when a copy into Lua raised */
 };
 
@@ -178,23 +181,41 @@ static struct store_value argument(lua_State *L, int index) {
   return store_value_check(L, index, index);
 }
 
+static bool show_time(struct kept *kept, int64_t wall_ms) {
+  if (kept->shown_ms == wall_ms && kept->shown[0] != '\0') return true;
+  kept->shown_ms = wall_ms;
+  return time_format_rfc3339(wall_ms, kept->shown) == 0;
+}
+
+static void find_lasting(struct kept *kept, struct store *store) {
+  const char *lasting = store_lasting_text(store, kept->sql, kept->sql_length);
+  if (lasting == NULL) return;
+  kept->sql = lasting;
+  kept->is_sql_lasting = true;
+}
+
 /* Queues the row of a call; what cannot be queued is counted by the store. */
 static void write_row(lua_State *L, struct kept *kept, enum breaker_state state, int64_t wall_ms) {
   struct store *store = shared_of(L)->store;
-  char id[UUID_TEXT_LENGTH + 1], at[TIME_FORMAT_RFC3339_LENGTH + 1];
+  char id[UUID_TEXT_LENGTH + 1];
   if (kept->sql == NULL || store == NULL || uuid_v7(&kept->uuids, wall_ms, id) != 0 ||
-      time_format_rfc3339(wall_ms, at) != 0)
+      !show_time(kept, wall_ms))
     return;
   const char *state_name = breaker_state_name(state);
   struct store_value *values = kept->values;
   values[kept->holes[HOLE_ID]] = text_value(id, UUID_TEXT_LENGTH);
-  values[kept->holes[HOLE_TIME]] = text_value(at, TIME_FORMAT_RFC3339_LENGTH);
+  values[kept->holes[HOLE_TIME]] = text_value(kept->shown, TIME_FORMAT_RFC3339_LENGTH);
   values[kept->holes[HOLE_DURATION]] = (struct store_value){.type = STORE_INTEGER};
   values[kept->holes[HOLE_TRACE]] = argument(L, 3);
   values[kept->holes[HOLE_CALLER]] = argument(L, 4);
   values[kept->holes[HOLE_USER]] = argument(L, 5);
   values[kept->holes[HOLE_STATE]] = text_value(state_name, strlen(state_name));
-  struct store_statement statement = {kept->sql, kept->sql_length, values, kept->value_count};
+  if (!kept->is_sql_lasting) find_lasting(kept, store);
+  struct store_statement statement = {.sql = kept->sql,
+                                      .sql_length = kept->sql_length,
+                                      .values = values,
+                                      .value_count = kept->value_count,
+                                      .is_lasting = kept->is_sql_lasting};
   struct err err;
   (void)store_enqueue(store, &statement, &err);
 }

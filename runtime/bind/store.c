@@ -153,6 +153,7 @@ static void check_statement(lua_State *L, struct store_statement *statement,
   statement->sql = lua_tolstring(L, 1, &statement->sql_length);
   statement->values = values;
   statement->value_count = (size_t)count;
+  statement->is_lasting = false;
 }
 
 static int await_statement(lua_State *L, enum store_kind kind, lua_KFunction done) {
@@ -230,6 +231,7 @@ static void check_entry(lua_State *L, lua_Integer index, struct store_statement 
   }
   statement->values = values;
   statement->value_count = (size_t)count;
+  statement->is_lasting = false;
 }
 
 static lua_Integer check_list(lua_State *L, const char *what) {
@@ -280,7 +282,8 @@ static void check_migration(lua_State *L, lua_Integer index, struct store_statem
   struct store_value sql = check_field(L, index, "sql", LUA_TSTRING);
   values[0] = check_field(L, index, "number", LUA_TNUMBER);
   values[1] = check_field(L, index, "name", LUA_TSTRING);
-  *statement = (struct store_statement){sql.bytes.data, sql.bytes.length, values, 2};
+  *statement = (struct store_statement){
+      .sql = sql.bytes.data, .sql_length = sql.bytes.length, .values = values, .value_count = 2};
   lua_pop(L, 1);
 }
 

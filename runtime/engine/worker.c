@@ -9,7 +9,10 @@
 #include "engine/budget.h"
 #include "engine/worker_state.h"
 
-/* Incremental collection with small steps keeps pauses near a millisecond. */
+/* Incremental collection with small steps keeps pauses near a millisecond. Between two cycles a
+ * small heap, which costs little memory, may grow further than a large one. */
+#define GC_SMALL_HEAP_BYTES ((size_t)16 * 1024 * 1024)
+#define GC_SMALL_PAUSE_PERCENT 400
 #define GC_PAUSE_PERCENT 200
 #define GC_STEP_MULTIPLIER 100
 #define GC_STEP_SIZE_LOG2 13
@@ -118,9 +121,17 @@ void worker_stay_awake(struct worker *worker) {
     uv_idle_start(&worker->idle, on_idle);
 }
 
+static void tune_collector(struct worker *worker) {
+  bool is_small = worker->allocator.used < GC_SMALL_HEAP_BYTES;
+  if (is_small == worker->has_small_heap) return;
+  worker->has_small_heap = is_small;
+  lua_gc(worker->L, LUA_GCINC, is_small ? GC_SMALL_PAUSE_PERCENT : GC_PAUSE_PERCENT, 0, 0);
+}
+
 static void on_check(uv_check_t *check) {
   struct worker *worker = check->data;
   scheduler_run_ready(worker);
+  tune_collector(worker);
   virtual_time_turn(worker);
   if (scheduler_ready_count(&worker->scheduler) == 0 && !worker->virtual_time.moving)
     uv_idle_stop(&worker->idle);

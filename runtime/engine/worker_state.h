@@ -32,6 +32,7 @@ struct worker {
   bool timers_changed;
   struct timer_heap timers;      /* on `clock` */
   struct timer_heap real_timers; /* on the real one */
+  bool has_small_heap;           /* how the collector is set */
   struct clock clock;
   struct allocator allocator;
   struct mailbox mailbox;

@@ -119,8 +119,14 @@ static struct sqlite_statement *add(struct sqlite_statements *statements, sqlite
 
 int sqlite_statements_get(struct sqlite_statements *statements, sqlite3 *db, const char *sql,
                           size_t length, sqlite3_stmt **prepared, struct err *err) {
+  /* Most often it is the one before: rows of one kind come in a row. */
+  struct sqlite_statement *entry = statements->newest;
+  if (entry != NULL && entry->length == length && memcmp(entry->sql, sql, length) == 0) {
+    *prepared = entry->prepared;
+    return SQLITE_OK;
+  }
   uint64_t hash = hash_text(sql, length);
-  struct sqlite_statement *entry = find(statements, hash, sql, length);
+  entry = find(statements, hash, sql, length);
   if (entry == NULL) {
     int code = prepare(db, sql, length, prepared, err);
     if (code != SQLITE_OK) return code;
@@ -128,10 +134,8 @@ int sqlite_statements_get(struct sqlite_statements *statements, sqlite3 *db, con
     sqlite3_finalize(*prepared);
     return sqlite_statement_fail(NULL, SQLITE_NOMEM, err);
   }
-  if (entry != statements->newest) {
-    unlink_age(statements, entry);
-    link_newest(statements, entry);
-  }
+  unlink_age(statements, entry);
+  link_newest(statements, entry);
   *prepared = entry->prepared;
   return SQLITE_OK;
 }

@@ -1,13 +1,22 @@
 #include "io/store.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/store_sqlite.h"
 
+struct lasting_text {
+  char *bytes;
+  size_t length;
+};
+
 struct store {
   const struct store_driver *driver;
   void *state;
+  pthread_mutex_t mutex; /* guards what follows */
+  struct lasting_text texts[STORE_LASTING_TEXTS_MAX];
+  size_t text_count;
 };
 
 static const struct store_driver *const drivers[] = {&store_sqlite_driver};
@@ -20,6 +29,12 @@ static const struct store_driver *driver_for(const char *url, const char **locat
     return drivers[i];
   }
   return NULL;
+}
+
+static void free_store(struct store *store) {
+  for (size_t i = 0; i < store->text_count; i++) free(store->texts[i].bytes);
+  pthread_mutex_destroy(&store->mutex);
+  free(store);
 }
 
 struct store *store_open(const char *url, const struct store_options *options, struct err *err) {
@@ -38,15 +53,16 @@ struct store *store_open(const char *url, const struct store_options *options, s
   static const struct store_options defaults = {0};
   store->driver = driver;
   store->state = driver->open(location, options ? options : &defaults, err);
+  pthread_mutex_init(&store->mutex, NULL);
   if (store->state != NULL) return store;
-  free(store);
+  free_store(store);
   return NULL;
 }
 
 int store_close(struct store *store, uint64_t deadline_ns, struct err *err) {
   if (store == NULL) return 0;
   int status = store->driver->close(store->state, deadline_ns, err);
-  free(store);
+  free_store(store);
   return status;
 }
 
@@ -61,6 +77,31 @@ int store_enqueue(struct store *store, const struct store_statement *statement, 
   if (store_submit(store, request, err) == 0) return 0;
   store_request_free(request);
   return -1;
+}
+
+static const char *find_text(const struct store *store, const char *text, size_t length) {
+  for (size_t i = 0; i < store->text_count; i++)
+    if (store->texts[i].length == length && memcmp(store->texts[i].bytes, text, length) == 0)
+      return store->texts[i].bytes;
+  return NULL;
+}
+
+static const char *add_text(struct store *store, const char *text, size_t length) {
+  if (store->text_count == STORE_LASTING_TEXTS_MAX) return NULL;
+  char *bytes = malloc(length + 1);
+  if (bytes == NULL) return NULL;
+  memcpy(bytes, text, length);
+  bytes[length] = '\0';
+  store->texts[store->text_count++] = (struct lasting_text){bytes, length};
+  return bytes;
+}
+
+const char *store_lasting_text(struct store *store, const char *text, size_t length) {
+  pthread_mutex_lock(&store->mutex);
+  const char *found = find_text(store, text, length);
+  if (found == NULL) found = add_text(store, text, length);
+  pthread_mutex_unlock(&store->mutex);
+  return found;
 }
 
 void store_read_stats(struct store *store, struct store_stats *stats) {

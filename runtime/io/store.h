@@ -39,6 +39,8 @@ struct store_stats {
   char last_error[ERR_MESSAGE_MAX]; /* of a row or a commit that nobody was told of; "" */
 };
 
+#define STORE_LASTING_TEXTS_MAX 64
+
 struct store_driver {
   const char *scheme; /* of the URL that chooses it: "sqlite" */
   /* Opens the database at `location` (the URL after "scheme:") and starts the threads. */
@@ -65,6 +67,11 @@ int store_close(struct store *store, uint64_t deadline_ns, struct err *err);
 /* Queues one writing statement that nobody waits for. -1: dropped and counted ("overloaded"
  * when the queue is full). Any thread; does not wait. */
 int store_enqueue(struct store *store, const struct store_statement *statement, struct err *err);
+
+/* A copy of an SQL text that lives as long as the store, the same for the same text: for
+ * statements that are written very often (store_statement.is_lasting). NULL when
+ * STORE_LASTING_TEXTS_MAX are kept, or without memory. Any thread. */
+const char *store_lasting_text(struct store *store, const char *text, size_t length);
 
 /* For clients: as store_driver.submit. */
 int store_submit(struct store *store, struct store_request *request, struct err *err);

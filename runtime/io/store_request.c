@@ -22,7 +22,7 @@ static size_t measure(const struct store_spec *spec) {
   if (spec->space != NULL) add_size(&size, strlen(spec->space) + 1);
   for (size_t i = 0; i < spec->statement_count; i++) {
     const struct store_statement *statement = &spec->statements[i];
-    add_size(&size, statement->sql_length);
+    if (!statement->is_lasting) add_size(&size, statement->sql_length);
     add_size(&size, statement->value_count * sizeof(struct store_value));
     for (size_t j = 0; j < statement->value_count; j++)
       if (has_bytes(&statement->values[j])) add_size(&size, statement->values[j].bytes.length);
@@ -43,8 +43,11 @@ static char *copy_value_bytes(char *at, struct store_value *value) {
 }
 
 static char *copy_statement(char *at, struct store_statement *statement) {
-  char *end = copy_bytes(at, statement->sql, statement->sql_length);
-  statement->sql = at;
+  char *end = at;
+  if (!statement->is_lasting) {
+    end = copy_bytes(at, statement->sql, statement->sql_length);
+    statement->sql = at;
+  }
   /* `values` points into this block by now, const only for its readers. */
   struct store_value *values = (struct store_value *)statement->values;
   for (size_t i = 0; i < statement->value_count; i++) end = copy_value_bytes(end, &values[i]);

@@ -36,6 +36,7 @@ struct store_statement {
   size_t sql_length;
   const struct store_value *values; /* $1 first */
   size_t value_count;
+  bool is_lasting; /* `sql` is the store's own (store_lasting_text) and is not copied */
 };
 
 struct store_spec {

@@ -146,7 +146,7 @@ local MEMBERS = {
   all = function() return all end,
   sleep = function() return sleep end,
   call = function(call)
-    return function(...) return nested_call(call, ...) end
+    return function(integration, operation, input) return nested_call(call, integration, operation, input) end
   end,
 }
 

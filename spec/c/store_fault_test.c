@@ -22,7 +22,7 @@ static const char *insert(struct fixture *fixture, int64_t id, size_t length) {
 static int enqueue(struct fixture *fixture, int64_t id, size_t length, struct err *err) {
   char *bytes = calloc(1, length + 1);
   const struct store_value values[] = {integer(id), text_of(bytes, length)};
-  struct store_statement statement = {insert_sql, strlen(insert_sql), values, 2};
+  struct store_statement statement = {insert_sql, strlen(insert_sql), values, 2, false};
   int status = store_enqueue(fixture->store, &statement, err);
   free(bytes);
   return status;
@@ -204,7 +204,7 @@ static void a_request_that_the_store_cannot_answer_ends_at_its_deadline(void **s
   fixture_open(fixture, &(struct store_options){.lock_wait_ms = 3000});
   must_run(fixture, table_sql);
   locker_order(&locker, 'l');
-  struct store_statement statement = {"DELETE FROM t", 13, NULL, 0};
+  struct store_statement statement = {"DELETE FROM t", 13, NULL, 0, false};
   struct store_spec spec = {.kind = STORE_EXECUTE,
                             .statements = &statement,
                             .statement_count = 1,
@@ -237,7 +237,7 @@ static void queues_past_their_bounds_refuse_and_count(void **state) {
   assert_int_equal(stats.dropped_rows, 1);
   assert_in_range(stats.queued_bytes, 60 * 1000000, 64 * 1024 * 1024);
   struct store_value value = {.type = STORE_BLOB, .bytes = {calloc(1, 8 << 20), 8 << 20}};
-  struct store_statement statement = {"DELETE FROM t WHERE note = $1", 29, &value, 1};
+  struct store_statement statement = {"DELETE FROM t WHERE note = $1", 29, &value, 1, false};
   struct store_spec spec = {.kind = STORE_EXECUTE, .statements = &statement, .statement_count = 1};
   struct store_request *request = start_spec(fixture, &spec, NULL);
   while (request != NULL) {

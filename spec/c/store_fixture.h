@@ -95,7 +95,7 @@ static inline struct store_request *start_spec(struct fixture *fixture,
 static inline struct store_request *start(struct fixture *fixture, enum store_kind kind,
                                           const char *sql, const struct store_value *values,
                                           size_t count) {
-  struct store_statement statement = {sql, strlen(sql), values, count};
+  struct store_statement statement = {sql, strlen(sql), values, count, false};
   struct store_spec spec = {.kind = kind, .statements = &statement, .statement_count = 1};
   return start_spec(fixture, &spec, NULL);
 }

@@ -16,7 +16,8 @@ static int64_t migrate(struct fixture *fixture, const char *space, const struct 
   for (size_t i = 0; i < count; i++) {
     values[i][0] = integer(steps[i].number);
     values[i][1] = text(steps[i].name);
-    statements[i] = (struct store_statement){steps[i].sql, strlen(steps[i].sql), values[i], 2};
+    statements[i] =
+        (struct store_statement){steps[i].sql, strlen(steps[i].sql), values[i], 2, false};
   }
   struct store_spec spec = {
       .kind = STORE_MIGRATE, .statements = statements, .statement_count = count, .space = space};
@@ -118,7 +119,7 @@ static void requests_behind_a_migration_see_its_tables(void **state) {
   struct fixture *fixture = *state;
   struct store_value values[] = {integer(1), text("t")};
   static const char sql[] = "CREATE TABLE t (id INTEGER)";
-  struct store_statement statement = {sql, strlen(sql), values, 2};
+  struct store_statement statement = {sql, strlen(sql), values, 2, false};
   struct store_spec spec = {
       .kind = STORE_MIGRATE, .statements = &statement, .statement_count = 1, .space = "project"};
   struct store_request *migration = start_spec(fixture, &spec, NULL);

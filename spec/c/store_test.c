@@ -125,7 +125,7 @@ static void a_write_that_runs_too_long_fails_its_own_request_only(void **state) 
   static const char endless[] =
       "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n)"
       " SELECT i, 'x' FROM n WHERE i < 0";
-  struct store_statement statement = {endless, strlen(endless), NULL, 0};
+  struct store_statement statement = {endless, strlen(endless), NULL, 0, false};
   struct store_spec spec = {.kind = STORE_EXECUTE,
                             .statements = &statement,
                             .statement_count = 1,
@@ -142,13 +142,13 @@ static void a_transaction_is_all_or_nothing(void **state) {
   struct fixture *fixture = *state;
   must_run(fixture, table_sql);
   const struct store_value values[][2] = {{integer(1), text("a")}, {integer(1), text("b")}};
-  struct store_statement statements[] = {{insert_sql, strlen(insert_sql), values[0], 2},
-                                         {insert_sql, strlen(insert_sql), values[1], 2}};
+  struct store_statement statements[] = {{insert_sql, strlen(insert_sql), values[0], 2, false},
+                                         {insert_sql, strlen(insert_sql), values[1], 2, false}};
   struct store_spec spec = {.kind = STORE_EXECUTE, .statements = statements, .statement_count = 2};
   assert_string_equal(finish(fixture, start_spec(fixture, &spec, NULL)), "constraint");
   assert_int_equal(query_integer(fixture, "SELECT count(*) FROM t"), 0);
   static const char returning[] = "INSERT INTO t (note) VALUES ('r') RETURNING id, note";
-  statements[1] = (struct store_statement){returning, strlen(returning), NULL, 0};
+  statements[1] = (struct store_statement){returning, strlen(returning), NULL, 0, false};
   struct store_request *request = start_spec(fixture, &spec, NULL);
   wait_for(fixture, request);
   assert_null(store_request_error(request));
@@ -172,7 +172,7 @@ static void writes_happen_in_the_order_they_were_asked_for(void **state) {
 
 static void enqueue_note(struct fixture *fixture, int64_t id) {
   const struct store_value values[] = {integer(id), text("row")};
-  struct store_statement statement = {insert_sql, strlen(insert_sql), values, 2};
+  struct store_statement statement = {insert_sql, strlen(insert_sql), values, 2, false};
   struct err err = {0};
   if (store_enqueue(fixture->store, &statement, &err) != 0) fail_msg("%s", err.message);
 }
@@ -226,7 +226,7 @@ static void a_released_write_still_happens_and_wakes_nobody(void **state) {
   int wakes = 0;
   must_run(fixture, table_sql);
   const struct store_value values[] = {integer(1), text("x")};
-  struct store_statement statement = {insert_sql, strlen(insert_sql), values, 2};
+  struct store_statement statement = {insert_sql, strlen(insert_sql), values, 2, false};
   struct store_spec spec = {.kind = STORE_EXECUTE, .statements = &statement, .statement_count = 1};
   store_request_release(start_spec(fixture, &spec, &wakes));
   while (store_client_pending(fixture->client) > 0) uv_run(&fixture->loop, UV_RUN_ONCE);
@@ -249,7 +249,7 @@ static void a_request_wakes_its_owner_once(void **state) {
 }
 
 static struct store_request *start_endless(struct fixture *fixture, uint64_t timeout_ns) {
-  struct store_statement statement = {endless_sql, strlen(endless_sql), NULL, 0};
+  struct store_statement statement = {endless_sql, strlen(endless_sql), NULL, 0, false};
   struct store_spec spec = {.kind = STORE_QUERY,
                             .statements = &statement,
                             .statement_count = 1,
@@ -281,7 +281,7 @@ static void a_result_past_its_bounds_is_refused(void **state) {
   assert_string_equal(finish(fixture, start(fixture, STORE_QUERY, rows, NULL, 0)), "too_large");
   assert_string_equal(finish(fixture, start(fixture, STORE_QUERY, bytes, NULL, 0)), "too_large");
   static const char few[] = "SELECT 1 UNION SELECT 2";
-  struct store_statement statement = {few, strlen(few), NULL, 0};
+  struct store_statement statement = {few, strlen(few), NULL, 0, false};
   struct store_spec spec = {
       .kind = STORE_QUERY, .statements = &statement, .statement_count = 1, .max_rows = 1};
   assert_string_equal(finish(fixture, start_spec(fixture, &spec, NULL)), "too_large");
@@ -291,7 +291,7 @@ static void a_request_past_its_bounds_is_refused(void **state) {
   struct fixture *fixture = *state;
   struct err err = {0};
   struct store_value value = {.type = STORE_BLOB, .bytes = {"", STORE_REQUEST_BYTES_MAX}};
-  struct store_statement statement = {"SELECT $1", 9, &value, 1};
+  struct store_statement statement = {"SELECT $1", 9, &value, 1, false};
   struct store_spec spec = {.kind = STORE_QUERY, .statements = &statement, .statement_count = 1};
   assert_null(store_client_start(fixture->client, &spec, on_wake, NULL, &err));
   assert_string_equal(err.code, "too_large");

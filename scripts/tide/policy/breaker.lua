@@ -71,7 +71,7 @@ end
 local function judge(call, err)
   local holder = call.holder
   local permit = holder.permit
-  if permit == nil then
+  if not permit then
     return
   end
   if err and is_failure(err) then

@@ -2,6 +2,8 @@
 -- caller, the first too, leaves at its own deadline, and which ends when nobody waits any more.
 
 local json = require "tide.json"
+local log = require "tide.log"
+local task = require "tide.task"
 local singleflight = require "tide.state.singleflight"
 local errors = require "tide.errors"
 local script = require "tide.script"
@@ -98,12 +100,23 @@ local function key_of(call)
 end
 
 
+-- The same where the framework fails: nobody but the log learns how.
+local function fill_safely(next, work)
+  local ok, encoded, err, traceback = task.guard(fill, next, work, true)
+  if ok then
+    return encoded, err
+  end
+  log.error("internal error in a call", { trace_id = work.trace_id, error = tostring(encoded), traceback = traceback })
+  return nil, script.locate(work, errors.new("internal", "internal error"))
+end
+
+
 local function share(call, next)
   local own
   local ok, bytes, code = singleflight.share(key_of(call), call.deadline, function(flight)
     local work = new_work(call, flight)
     call.work = work
-    local encoded, err = fill(next, work, true)
+    local encoded, err = fill_safely(next, work)
     own = { encoded = encoded, err = err }
     return pack(work, encoded, err)
   end)
