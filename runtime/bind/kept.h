@@ -3,8 +3,8 @@
  *
  *   kept.new { cache, breaker, outcome, hits, duration, statistics (cells), integration, operation
  *              (names), mock, sql, row (a list of its `columns` values), holes = { id, created_at,
- *              duration_ms, user_id, caller, trace_id, circuit_breaker_state } (places in the row) }
- *   bound:answer(key, trace_id, caller, user_id)  -> the body of the HTTP answer, or nil
+ *              duration_ms, user_id, caller, trace_id, circuit_breaker_state } (places in the row)
+ * } bound:answer(key, trace_id, caller, user_id)  -> the body of the HTTP answer, or nil
  *   bound:data(key, trace_id, caller, user_id)    -> value, age_seconds, state, duration_ms, or nil
  *
  * nil: nothing fresh is kept, nothing was counted. Without `sql` no row is written. */
