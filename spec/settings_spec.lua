@@ -22,7 +22,7 @@ end
 
 -- A value of the right type for a key, and one of a wrong type.
 local function right(key)
-  if key.values then return key.values[1] end
+  if key.values then return key.type == "text_list" and { key.values[1] } or key.values[1] end
   local samples = {
     text = "x", boolean = true, object = { a = 1 }, list = {}, text_list = { "a" },
     text_or_list = "a", workers = "auto",

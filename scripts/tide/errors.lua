@@ -284,6 +284,8 @@ function M.problem(err, extra)
     upstream_status = integer_field(extra.upstream_status or err.status),
     policy = text_field(extra.policy or err.policy),
     retry_after = M.retry_after(err),
+    -- What the call did (X-Debug), redacted where it was made.
+    trace = err.trace,
   }
 end
 

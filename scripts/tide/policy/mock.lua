@@ -13,6 +13,9 @@ local limit = require "tide.policy.limit"
 local M = {}
 
 local SIMULATED = "simulated failure (mock_error_rate)"
+-- What the third party's answer would have been.
+local STATUSES = { upstream_error = 503, rate_limited = 429, upstream_auth = 401, not_found = 404, rejected = 422 }
+local RETRY_AFTER_SECONDS = 1
 
 
 -- Whether every member of `pattern` is in `value`.
@@ -57,9 +60,15 @@ end
 
 local function simulated_failure(call)
   local rate = call.settings.mock_error_rate or 0
-  if rate > 0 and math.random() < rate then
-    return script.locate(call, errors.new("upstream_error", SIMULATED))
+  if rate <= 0 or math.random() >= rate then
+    return nil
   end
+  local codes = call.settings.mock_error_codes
+  local code = codes[math.random(#codes)] or "upstream_error"
+  return script.locate(call, errors.new(code, SIMULATED, {
+    status = STATUSES[code],
+    retry_after = code == "rate_limited" and RETRY_AFTER_SECONDS or nil,
+  }))
 end
 
 
