@@ -5,6 +5,7 @@ local json = require "tide.json"
 local redact = require "tide.redact"
 local secrets = require "tide.secrets"
 local cache = require "tide.policy.cache"
+local breaker_policy = require "tide.policy.breaker"
 
 local M = {}
 
@@ -82,7 +83,7 @@ end
 
 local function breaker(call)
   local blocks = call.cells.breaker:blocks()
-  local state = call.cells.breaker:info()
+  local state = breaker_policy.info(call.cells.breaker)
   if not blocks then
     return step("breaker", "pass", nil, state)
   end

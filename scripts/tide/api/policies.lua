@@ -10,6 +10,7 @@ local cells = require "tide.cells"
 local errors = require "tide.errors"
 local secrets = require "tide.secrets"
 local cache = require "tide.state.cache"
+local breaker = require "tide.policy.breaker"
 local exchange = require "tide.api.exchange"
 
 local M = {}
@@ -70,7 +71,7 @@ local function put_breaker(current)
   local before = cell:mode()
   cell:set_mode(body.mode)
   note(current, "breaker.mode", integration.name, { mode = before }, { mode = body.mode })
-  return { status = 200, json = { data = cell:info() } }
+  return { status = 200, json = { data = breaker.info(cell) } }
 end
 
 

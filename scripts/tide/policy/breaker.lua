@@ -14,11 +14,29 @@ local LEASE_MARGIN_SECONDS = 5
 local ALIVE = { not_found = true, rejected = true, conflict = true, invalid_input = true }
 
 
+-- The state of a breaker as it is shown outside.
+function M.info(cell)
+  local info = cell:info()
+  info.opened_at = info.opened_at and time.format(info.opened_at)
+  return info
+end
+
+
+local function why_of(call)
+  if call.cells.breaker:mode() == "open" then
+    return "held open by an operator"
+  end
+  if call.circuit_breaker_state == "half_open" then
+    return "half-open, and a probe is under way"
+  end
+  return "open: it failed too often"
+end
+
+
 local function circuit_open(call, retry_after)
   call.circuit_breaker_state = call.cells.breaker:state()
   return script.locate(call, errors.new("circuit_open",
-    string.format("the circuit breaker of %s is %s: it failed too often", call.integration.name,
-      call.circuit_breaker_state == "half_open" and "half-open and a probe is under way" or "open"),
+    string.format("the circuit breaker of %s is %s", call.integration.name, why_of(call)),
     { policy = "breaker", retry_after = retry_after and math.max(1, math.ceil(retry_after)) }))
 end
 
