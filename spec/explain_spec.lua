@@ -20,7 +20,8 @@ return {
 
 
 local function acme(config, secrets)
-  local it = t.integration("acme", { source = ACME, config = config, secrets = secrets or { api_key = "key-0123456789" } })
+  local it = t.integration("acme", { source = ACME, config = config,
+    secrets = secrets or { api_key = "key-0123456789" } })
   it.upstream("GET /thing", { json = {} })
   return it
 end

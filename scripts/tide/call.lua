@@ -10,27 +10,16 @@ local cells = require "tide.cells"
 local redact = require "tide.redact"
 local statistics = require "tide.state.statistics"
 local client = require "tide.upstream.client"
-local breaker = require "tide.policy.breaker"
 local cache = require "tide.policy.cache"
-local record = require "tide.policy.record"
 local retry = require "tide.policy.retry"
 
 local M = {}
 
--- Outermost first. One that is added later finds its place here and nowhere else.
-local POLICIES = {
-  record,
-  require "tide.policy.admit",
-  require "tide.policy.conceal",
-  require "tide.policy.deadline",
-  cache,
-  breaker,
-  require "tide.policy.singleflight",
-  require "tide.policy.concurrency",
-  breaker.verdict,
-  retry,
-  require "tide.policy.mock",
-  (require "tide.policy.run"), -- alone: require returns a second value, which would be one more
+-- The policies of policy/, outermost first. One that is added later finds its place here and
+-- nowhere else.
+M.ORDER = {
+  "record", "admit", "conceal", "deadline", "cache", "breaker", "singleflight", "concurrency", "verdict", "retry",
+  "mock", "run",
 }
 
 -- The flags of a trace that begins here (W3C Trace Context).
@@ -54,8 +43,8 @@ local CALL = {
 local function bind_operation(operation)
   local handle
   operation.label = operation.integration.name .. "." .. operation.name
-  for index = #POLICIES, 1, -1 do
-    handle = POLICIES[index].wrap(handle, operation)
+  for index = #M.ORDER, 1, -1 do
+    handle = require("tide.policy." .. M.ORDER[index]).wrap(handle, operation)
   end
   operation.handle = handle
 end
