@@ -2,9 +2,13 @@
 -- With `check`, compares instead and fails when one is not up to date.
 
 local configuration = require "tide.docs_configuration"
+local policies = require "tide.docs_policies"
 local host = require "tide.host"
 
-local PAGES = { ["docs/configuration.md"] = configuration.render }
+local PAGES = {
+  ["docs/configuration.md"] = configuration.render,
+  ["docs/policies.md"] = policies.render,
+}
 local MODE = 420                       -- 0644
 
 local checking = (...) == "check"

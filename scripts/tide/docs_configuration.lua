@@ -86,13 +86,18 @@ local function type_text(key)
 end
 
 
+-- A row of a table: key, type, default, description.
+function M.row(key)
+  return ("| `%s` | %s | %s | %s |"):format(key.name, cell(type_text(key)), cell(default_text(key)),
+    cell(key.description))
+end
+
+
 local function top_table(lines)
   lines[#lines + 1] = "## Top keys\n\n| key | type | default | what it does |"
   lines[#lines + 1] = "| --- | --- | --- | --- |"
   for _, key in ipairs(schema.top) do
-    lines[#lines + 1] = ("| `%s` | %s | %s | %s |"):format(key.name, cell(type_text(key)),
-      cell(default_text(key)),
-      cell(key.description))
+    lines[#lines + 1] = M.row(key)
   end
 end
 

@@ -1,0 +1,261 @@
+-- Writes docs/policies.md: the order from call.lua, keys from the settings schema, metrics from
+-- their descriptions; what is said about them stands here.
+
+local call = require "tide.call"
+local configuration = require "tide.docs_configuration"
+local counters = require "tide.state.counters"
+local metrics = require "tide.api.metrics"
+local schema = require "tide.settings_schema"
+
+local M = {}
+
+local INTRODUCTION = [[
+# Policies
+
+This page is generated: `make docs` writes it anew.
+
+What stands between a call and its third party, in the order in which a call passes it. Each policy
+says what it does, which keys set it, what it answers, which metrics show it, and what to set when.
+The keys are those of an integration ([configuration](configuration.md)); all can differ from one
+integration to the next. Mock mode has a cache, a breaker, limits and slots of its own, so that a mock
+answer is never taken for a real one.
+
+To see what a call would meet, without making it:
+
+    tidegate api POST /api/v1/integrations/acme/track/explain parcel=1234567890
+
+To see what a call met: `X-Debug: 1` (operators) adds `meta.trace`; the same is kept in the column
+`attempts` of its row (`tidegate logs`).
+]]
+
+local ACTIONS = [[
+## What operators can do while it runs
+
+| request | does |
+| --- | --- |
+| `PUT /api/v1/integrations/NAME/breaker` with `{"mode": "open"}` | holds it open: no call goes out |
+| … `"closed"` | lets every call through, whatever happens |
+| … `"observe"` | shows the state that it would have, and refuses nothing: to try settings out |
+| … `"auto"` | closes it and lets it work by itself |
+| `POST /api/v1/integrations/NAME/cache/warm` with `{"operation", "inputs": […]}` | makes the calls whose answers are not kept yet; says how many entries there are |
+| `DELETE /api/v1/integrations/NAME/cache?operation=&pattern=` | deletes entries; keys read `OPERATION:canonical JSON`, `*` stands for any run of bytes, `?` for one |
+
+Each of them writes a row to the audit log. The state of breakers, what is left in the buckets and
+pauses survive a restart. The cache does not.
+
+## Failures that are hidden
+
+For `circuit_open`, `rate_limited`, `overloaded`, `upstream_auth`, `upstream_error`, `network_error`,
+`timeout`, `script_error`, `script_timeout` and `out_of_memory` the caller gets the answer that is kept,
+however old, else what the operation's `fallback` returns, else the error. `meta.stale` or
+`meta.fallback` says so, and `meta.error` holds the code and the message; the row is a success with
+that `error_type`. Errors that say something about the input (`invalid_input`, `not_found`, `rejected`,
+`conflict`) and `disabled` are never hidden. A fallback may not wait: `ctx.http`, `ctx.call`, `ctx.all`
+and `ctx.sleep` refuse in it. What it returns is not kept.
+
+## The same request twice
+
+`Idempotency-Key` keeps the answer of a call for `idempotency_hours`, so that a client may repeat it. It
+stands before all policies and is described in [its own page](internals/idempotency.md).
+]]
+
+local POLICIES = {
+  record = {
+    title = "Record", keys = { "log_calls", "log_bodies", "log_body_bytes", "redact_fields" },
+    metrics = { "calls_total", "call_duration_seconds" },
+    text = "One row of the call log, the metrics and, for a failure, a log line; for every call of a known "
+      .. "operation, however it ends. Around everything else.",
+    advice = "Set `log_calls` to `uncached` where most answers come from the cache and the rows are not "
+      .. "needed; `log_bodies = false` where bodies may not be stored at all.",
+  },
+  admit = {
+    title = "Admit", keys = { "is_enabled" }, codes = "`disabled`, `invalid_input`",
+    text = "Refuses a disabled integration, checks the input against the schema, fills in defaults and lets "
+      .. "`prepare` put it in its final form. A chain of `ctx.call` that comes back to the same operation with "
+      .. "the same input, or is more than 8 deep, ends here.",
+    advice = "Do in `prepare` whatever makes two inputs the same question: it decides the cache key.",
+  },
+  conceal = {
+    title = "Conceal", codes = "none of its own",
+    text = "Gives what was kept, or the operation's `fallback`, in place of a failure of the third party.",
+    advice = "A `fallback` suits answers that are better than none: a default, a coarser source inside the "
+      .. "same process. Where a wrong answer is worse than an error, give none.",
+  },
+  deadline = {
+    title = "Deadline", keys = { "total_timeout_seconds", "timeout_seconds" }, codes = "`timeout`",
+    text = "Bounds the whole call, waits included. `X-Timeout-Ms` can only shorten it; a call made by a "
+      .. "script ends with the call around it. What is under way then is cancelled with its connection.",
+    advice = "Keep `total_timeout_seconds` below what your callers wait for, and `timeout_seconds` low enough "
+      .. "for two attempts to fit.",
+  },
+  cache = {
+    title = "Cache",
+    keys = { "cache_enabled", "cache_ttl_seconds", "cache_stale_seconds", "cache_keep_seconds",
+      "cache_negative_seconds" },
+    metrics = { "cache_requests_total", "cache_bytes" }, codes = "`not_found`, where that is kept",
+    text = "For operations with `cache`: a fresh answer ends the call here and takes no token. The key is made "
+      .. "of the operation and its prepared input, `base_url`, `extra_config` and `cache.version`. Inside "
+      .. "`cache_stale_seconds` after its expiry an answer is still given at once, while one call behind it "
+      .. "refreshes it with a token that is free. `Cache-Control: no-cache` skips the look-up. A run that began "
+      .. "before a deletion is not kept. All workers share `cache_limit_mb`.",
+    advice = "Start with the longest age that your users accept as `cache_ttl_seconds`; add `cache_stale_seconds` "
+      .. "where latency matters more than age; set `cache_negative_seconds` where clients ask again and again "
+      .. "for what does not exist.",
+  },
+  breaker = {
+    title = "Breaker",
+    keys = { "circuit_breaker_enabled", "circuit_breaker_failure_threshold", "circuit_breaker_timeout_seconds",
+      "circuit_breaker_half_open_calls", "circuit_breaker_window_seconds", "circuit_breaker_failure_rate",
+      "slow_call_ms" },
+    metrics = { "breaker_state", "breaker_transitions_total" }, codes = "`circuit_open` with `Retry-After`",
+    text = "Refuses while the breaker is open. It opens at so many failures in a row, or at a share of failures "
+      .. "or of slow calls in a sliding window. After its time it is half-open: a few probes decide. A probe is a "
+      .. "lease with a deadline, so that the breaker sticks in no state. The permit is taken when a request is "
+      .. "about to leave: a cached answer, or a call that sends nothing, says nothing about the third party.",
+    advice = "The threshold suits calls that come now and then; at hundreds a minute a rate over a window says "
+      .. "more. Set `slow_call_ms` to the time at which waiting is worse than failing.",
+  },
+  singleflight = {
+    title = "Single flight", codes = "`overloaded` past its bounds",
+    text = "Concurrent calls of a cached operation with the same key, over all workers, share one run. It is a "
+      .. "task of its own: a caller whose deadline has come leaves alone, and the run ends with its last caller. "
+      .. "One set of tokens, one verdict for the breaker, one row a call; only the row of the call that "
+      .. "began it tells of the requests.",
+    advice = "Nothing to set: `cache` on the operation turns it on, a `cache_ttl_seconds` of 0 keeps nothing and "
+      .. "still shares.",
+  },
+  concurrency = {
+    title = "Concurrency", keys = { "max_concurrency" }, codes = "`overloaded` with `Retry-After`",
+    text = "So many calls run at a time; further ones wait in arrival order, up to "
+      .. "`rate_limit_max_wait_seconds`. A call inside another of the same integration runs in its slot.",
+    advice = "For third parties that allow so many connections, or slow down when asked in parallel.",
+  },
+  verdict = {
+    title = "Verdict",
+    text = "Tells the breaker how the call ended: one verdict a call, that of its last attempt. `upstream_error`, "
+      .. "`network_error` and a request that used up `timeout_seconds` are failures; answers below 500 but 401, "
+      .. "403 and 429 are successes; everything else says nothing.",
+  },
+  retry = {
+    title = "Retry", keys = { "max_retries", "retry_backoff_factor", "retry_max_delay_seconds" },
+    metrics = { "retries_total" },
+    text = "Tries again after a failure that may pass, if repeating can do no harm (`idempotent`) and the wait "
+      .. "fits the deadline. The wait grows with each attempt and is spread; a `Retry-After` that is longer wins.",
+    advice = "Mark operations `idempotent = true` whose requests carry `ctx.idempotency_key` or change nothing.",
+  },
+  mock = {
+    title = "Mock", keys = { "is_mock_mode", "mock_error_rate", "mock_error_codes", "mock_delay_ms",
+      "mock_responses" },
+    text = "In mock mode (`is_mock_mode`, or `X-Mock: 1` for one call) the provider's `mock` answers in place of "
+      .. "`run`. It counts as one request, and everything around it stays real.",
+    advice = "`mock_error_rate` with `mock_error_codes` shows your callers what a bad day looks like.",
+  },
+  run = {
+    title = "Run", keys = { "max_response_bytes", "http2", "allow_private_networks" },
+    metrics = { "upstream_requests_total", "upstream_request_duration_seconds" },
+    text = "The provider's own function, within its budget of CPU time and memory. Each request that it sends "
+      .. "takes its tokens and then the breaker's permit just before it leaves.",
+  },
+}
+
+-- Not a policy around the call: each request passes it.
+local LIMIT = {
+  title = "Limits of requests",
+  keys = { "rate_limit_enabled", "rate_limit_calls_per_minute", "rate_limit_calls_per_hour", "rate_limit_burst",
+    "rate_limit_max_wait_seconds", "rate_limit_queue", "rate_limit_pause_max_seconds" },
+  metrics = { "rate_limited_total", "rate_limit_tokens", "rate_limit_waiting" },
+  codes = "`rate_limited` with `Retry-After`",
+  text = "Every request to the third party takes one token of the minute's bucket and one of the hour's, both or "
+    .. "neither, waiting in arrival order over all workers. A wait that would be longer than "
+    .. "`rate_limit_max_wait_seconds` or the deadline is refused at once. A third party that says when it will "
+    .. "take calls again (`Retry-After` with 429 or 503, `RateLimit-*`, `X-RateLimit-*`) pauses all callers, "
+    .. "never for less than it asked. A token goes back when nothing was sent.",
+  advice = "Set the rates of your contract, and `rate_limit_burst` below the minute's rate where the third party "
+    .. "counts shorter windows. `rate_limit_max_wait_seconds = 0` refuses rather than waits.",
+}
+
+
+-- Metrics -------------------------------------------------------------------------------------------
+
+
+-- Whoever counts describes what it counts when it is loaded.
+local function load_policies()
+  for _, name in ipairs(call.ORDER) do
+    require("tide.policy." .. name)
+  end
+  require "tide.policy_state"
+end
+
+
+-- The help text of every metric, as GET /metrics gives it.
+local function helps(names)
+  load_policies()
+  for _, name in ipairs(names) do
+    for _, kind in ipairs({ "counter", "histogram" }) do
+      if pcall(counters[kind], name) then
+        break
+      end
+    end
+  end
+  local text = metrics.routes[1].handler({ instance = { generation = { integrations = {} } } }).body
+  local found = {}
+  for name, help in text:gmatch("# HELP tidegate_(%S+) ([^\n]*)") do
+    found[name] = help
+  end
+  return found
+end
+
+
+-- Sections ------------------------------------------------------------------------------------------
+
+
+local function add_keys(lines, keys)
+  lines[#lines + 1] = "\n| key | type | default | what it does |\n| --- | --- | --- | --- |"
+  for _, name in ipairs(keys) do
+    local key = assert(schema.integration_by_name[name], "no key " .. name)
+    lines[#lines + 1] = configuration.row(key)
+  end
+end
+
+
+local function add_metrics(lines, names)
+  local help = helps(names)
+  lines[#lines + 1] = "\n| metric | says |\n| --- | --- |"
+  for _, name in ipairs(names) do
+    lines[#lines + 1] = ("| `tidegate_%s` | %s |"):format(name, assert(help[name], "no metric " .. name))
+  end
+end
+
+
+local function add_section(lines, number, section)
+  lines[#lines + 1] = ("## %s%s\n\n%s"):format(number and number .. ". " or "", section.title, section.text)
+  if section.codes then
+    lines[#lines + 1] = "\nAnswers: " .. section.codes .. "."
+  end
+  if section.advice then
+    lines[#lines + 1] = "\n" .. section.advice
+  end
+  if section.keys then
+    add_keys(lines, section.keys)
+  end
+  if section.metrics then
+    add_metrics(lines, section.metrics)
+  end
+  lines[#lines + 1] = ""
+end
+
+
+--- The whole page.
+---@return string
+function M.render()
+  local lines = { INTRODUCTION }
+  for number, name in ipairs(call.ORDER) do
+    add_section(lines, number, assert(POLICIES[name], "docs_policies says nothing of " .. name))
+  end
+  add_section(lines, nil, LIMIT)
+  lines[#lines + 1] = ACTIONS
+  return (table.concat(lines, "\n"):gsub("%s+$", "")) .. "\n"
+end
+
+
+return M
