@@ -20,28 +20,52 @@ The keys are those of an integration ([configuration](configuration.md)); all ca
 integration to the next. Mock mode has a cache, a breaker, limits and slots of its own, so that a mock
 answer is never taken for a real one.
 
-To see what a call would meet, without making it:
+]]
 
-    tidegate api POST /api/v1/integrations/acme/track/explain parcel=1234567890
+local LOOKING = [[
+## How to look
 
-To see what a call met: `X-Debug: 1` (operators) adds `meta.trace`; the same is kept in the column
-`attempts` of its row (`tidegate logs`).
+- What would become of this call, without making it:
+
+      tidegate api POST /api/v1/integrations/acme/track/explain parcel=1234567890
+
+  `verdict` is `pass`, `wait`, `answer` (from the cache) or `refuse`, with the `policy` that decides and
+  `why`; then each policy with its state, and each setting with where it comes from.
+- What became of that call: `X-Debug: 1` (operators) adds `meta.trace`, or `trace` to an error. The same is
+  in the column `attempts` of its row (`tidegate logs`): the waits, each request with status and
+  timings, errors, the policy that refused.
+- How fresh an answer is: `meta.from_cache`, `age_seconds`, `stale`, `fallback`, and `meta.error` where a
+  failure is hidden.
+- How an integration is: `GET /api/v1/integrations/acme` with the state of its breaker, missing secrets
+  and `statistics` since the start.
+- How it was: `GET /api/v1/metrics?integration=acme`, a row for every five minutes that had calls:
+  percentiles, rates of errors and hits, refusals.
+- How everything is: `tidegate status`, and `GET /metrics` for Prometheus.
 ]]
 
 local ACTIONS = [[
 ## What operators can do while it runs
 
-| request | does |
-| --- | --- |
-| `PUT /api/v1/integrations/NAME/breaker` with `{"mode": "open"}` | holds it open: no call goes out |
-| … `"closed"` | lets every call through, whatever happens |
-| … `"observe"` | shows the state that it would have, and refuses nothing: to try settings out |
-| … `"auto"` | closes it and lets it work by itself |
-| `POST /api/v1/integrations/NAME/cache/warm` with `{"operation", "inputs": […]}` | makes the calls whose answers are not kept yet; says how many entries there are |
-| `DELETE /api/v1/integrations/NAME/cache?operation=&pattern=` | deletes entries; keys read `OPERATION:canonical JSON`, `*` stands for any run of bytes, `?` for one |
+`PUT /api/v1/integrations/NAME/breaker` with `{"mode": …}`:
 
-Each of them writes a row to the audit log. The state of breakers, what is left in the buckets and
-pauses survive a restart. The cache does not.
+| mode | does |
+| --- | --- |
+| `"open"` | holds it open: no call goes out |
+| `"closed"` | lets every call through, whatever happens |
+| `"observe"` | shows the state that it would have, and refuses nothing: to try settings out |
+| `"auto"` | closes it and lets it work by itself |
+
+`POST /api/v1/integrations/NAME/cache/warm` with `{"operation": …, "inputs": […]}` makes the calls whose
+answers are not kept yet: at most 1,000, `batch_concurrency` at a time. It says how many entries there are
+and which inputs failed.
+
+`DELETE /api/v1/integrations/NAME/cache?operation=&pattern=` deletes entries, those of mock mode too, and
+says how many. Keys read `OPERATION:canonical JSON`; `*` stands for any run of bytes, `?` for one. Without
+`operation` the keys of `ctx.cache` are meant as well.
+
+A breaker's mode and a deletion write a row to the audit log; the calls of a warm-up have rows in the
+call log, as any. The state of breakers, what is left in the buckets and pauses survive a restart, but
+for those of mock mode. The cache does not.
 
 ## Failures that are hidden
 
@@ -92,8 +116,10 @@ local POLICIES = {
     title = "Cache",
     keys = { "cache_enabled", "cache_ttl_seconds", "cache_stale_seconds", "cache_keep_seconds",
       "cache_negative_seconds" },
-    metrics = { "cache_requests_total", "cache_bytes" }, codes = "`not_found`, where that is kept",
-    text = "For operations with `cache`: a fresh answer ends the call here and takes no token. The key is made "
+    metrics = { "cache_requests_total", "cache_bytes", "cache_max_bytes", "cache_entries", "cache_evictions_total",
+      "cache_refused_total" }, codes = "`not_found`, where that is kept",
+    text = "For operations with `cache`: a fresh answer ends the call here and takes no token, also while the "
+      .. "breaker is open. The key is made "
       .. "of the operation and its prepared input, `base_url`, `extra_config` and `cache.version`. Inside "
       .. "`cache_stale_seconds` after its expiry an answer is still given at once, while one call behind it "
       .. "refreshes it with a token that is free. `Cache-Control: no-cache` skips the look-up. A run that began "
@@ -112,8 +138,10 @@ local POLICIES = {
       .. "or of slow calls in a sliding window. After its time it is half-open: a few probes decide. A probe is a "
       .. "lease with a deadline, so that the breaker sticks in no state. The permit is taken when a request is "
       .. "about to leave: a cached answer, or a call that sends nothing, says nothing about the third party.",
-    advice = "The threshold suits calls that come now and then; at hundreds a minute a rate over a window says "
-      .. "more. Set `slow_call_ms` to the time at which waiting is worse than failing.",
+    advice = "The threshold suits calls that come now and then; at hundreds a minute a rate says more: set both "
+      .. "`circuit_breaker_window_seconds` and `circuit_breaker_failure_rate`. It weighs from ten verdicts in the "
+      .. "window on. With them `slow_call_ms`, the time at which waiting is worse than failing, opens it at the "
+      .. "same share of slow calls; without them it does nothing.",
   },
   singleflight = {
     title = "Single flight", codes = "`overloaded` past its bounds",
@@ -121,20 +149,20 @@ local POLICIES = {
       .. "task of its own: a caller whose deadline has come leaves alone, and the run ends with its last caller. "
       .. "One set of tokens, one verdict for the breaker, one row a call; only the row of the call that "
       .. "began it tells of the requests.",
-    advice = "Nothing to set: `cache` on the operation turns it on, a `cache_ttl_seconds` of 0 keeps nothing and "
-      .. "still shares.",
+    advice = "Nothing to set: `cache` on the operation turns it on. With `cache_ttl_seconds = 0` no answer is "
+      .. "fresh and calls still share; `cache_enabled = false` and `Cache-Control: no-cache` do not share.",
   },
   concurrency = {
     title = "Concurrency", keys = { "max_concurrency" }, codes = "`overloaded` with `Retry-After`",
     text = "So many calls run at a time; further ones wait in arrival order, up to "
-      .. "`rate_limit_max_wait_seconds`. A call inside another of the same integration runs in its slot.",
+      .. "`rate_limit_max_wait_seconds` or the deadline, at most 1,000 of them. A call inside another of the same integration runs in its slot.",
     advice = "For third parties that allow so many connections, or slow down when asked in parallel.",
   },
   verdict = {
     title = "Verdict",
     text = "Tells the breaker how the call ended: one verdict a call, that of its last attempt. `upstream_error`, "
       .. "`network_error` and a request that used up `timeout_seconds` are failures; answers below 500 but 401, "
-      .. "403 and 429 are successes; everything else says nothing.",
+      .. "403, 408 and 429 are successes; everything else says nothing.",
   },
   retry = {
     title = "Retry", keys = { "max_retries", "retry_backoff_factor", "retry_max_delay_seconds" },
@@ -175,6 +203,18 @@ local LIMIT = {
 }
 
 
+-- What the series of a metric are told apart by.
+local LABELS = {
+  calls_total = "`integration`, `operation`, `outcome`", call_duration_seconds = "`integration`, `operation`",
+  cache_requests_total = "`integration`, `result`",
+  breaker_state = "`integration`, `state`", breaker_transitions_total = "`integration`, `state`",
+  retries_total = "`integration`",
+  upstream_requests_total = "`integration`, `status`", upstream_request_duration_seconds = "`integration`",
+  rate_limited_total = "`integration`", rate_limit_tokens = "`integration`, `window`",
+  rate_limit_waiting = "`integration`",
+}
+
+
 -- Metrics -------------------------------------------------------------------------------------------
 
 
@@ -187,20 +227,17 @@ local function load_policies()
 end
 
 
--- The help text of every metric, as GET /metrics gives it.
-local function helps(names)
+-- { type, help } of every metric, as GET /metrics gives it.
+local function read_metrics(names)
   load_policies()
   for _, name in ipairs(names) do
-    for _, kind in ipairs({ "counter", "histogram" }) do
-      if pcall(counters[kind], name) then
-        break
-      end
-    end
+    -- Without a cell it is not shown. One that has cells of another kind stays what it is.
+    pcall(counters[name:find("_duration_seconds$") and "histogram" or "counter"], name)
   end
   local text = metrics.routes[1].handler({ instance = { generation = { integrations = {} } } }).body
   local found = {}
-  for name, help in text:gmatch("# HELP tidegate_(%S+) ([^\n]*)") do
-    found[name] = help
+  for name, help, kind in text:gmatch("# HELP tidegate_(%S+) ([^\n]*)\n# TYPE %S+ (%S+)") do
+    found[name] = { type = kind, help = help }
   end
   return found
 end
@@ -219,10 +256,12 @@ end
 
 
 local function add_metrics(lines, names)
-  local help = helps(names)
-  lines[#lines + 1] = "\n| metric | says |\n| --- | --- |"
+  local found = read_metrics(names)
+  lines[#lines + 1] = "\n| metric | labels | type | says |\n| --- | --- | --- | --- |"
   for _, name in ipairs(names) do
-    lines[#lines + 1] = ("| `tidegate_%s` | %s |"):format(name, assert(help[name], "no metric " .. name))
+    local metric = assert(found[name], "no metric " .. name)
+    local labels = LABELS[name] or ""
+    lines[#lines + 1] = ("| `tidegate_%s` | %s | %s | %s |"):format(name, labels, metric.type, metric.help)
   end
 end
 
@@ -253,6 +292,7 @@ function M.render()
     add_section(lines, number, assert(POLICIES[name], "docs_policies says nothing of " .. name))
   end
   add_section(lines, nil, LIMIT)
+  lines[#lines + 1] = LOOKING
   lines[#lines + 1] = ACTIONS
   return (table.concat(lines, "\n"):gsub("%s+$", "")) .. "\n"
 end
