@@ -1,9 +1,12 @@
 ---@meta ctx
 
---- The one argument that carries the world to a provider's functions (`run`, `mock`,
+--- The one argument that carries the world to a provider's functions (`run`, `mock`, `fallback`,
 --- `auth.fetch`). Its members can be read, not set; a name that it does not have raises.
 --- Whatever waits suspends the script and nobody else. What goes wrong is raised as an error
 --- table (see `tide.fail`).
+---
+--- A `fallback` may not wait: `ctx.http`, `ctx.call`, `ctx.all` and `ctx.sleep` raise in it, and it is
+--- cut off after a second.
 ---@class Context
 ---@field integration string "acme"
 ---@field operation string "track"
@@ -25,9 +28,11 @@ local ctx = {}
 ---@return string
 function ctx.secret(name) end
 
---- Another operation through its own pipeline (row, retries, mock), inside this call's deadline
---- and trace, at most 8 deep. Its error is raised here and not retried again. Coming back to the
---- same operation with the same input raises.
+--- Another operation through its own pipeline (row, cache, tokens, retries), inside this call's
+--- deadline and trace, and in mock mode where this call is, at most 8 deep. Its error is raised here; it is not
+--- retried again and says nothing more to the breaker. Into the same integration it shares this call's permit
+--- of the breaker and its slot of `max_concurrency`. Coming back to the same operation with the same
+--- input raises.
 ---@param integration string
 ---@param operation string
 ---@param input? table

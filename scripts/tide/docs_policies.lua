@@ -155,7 +155,8 @@ local POLICIES = {
   concurrency = {
     title = "Concurrency", keys = { "max_concurrency" }, codes = "`overloaded` with `Retry-After`",
     text = "So many calls run at a time; further ones wait in arrival order, up to "
-      .. "`rate_limit_max_wait_seconds` or the deadline, at most 1,000 of them. A call inside another of the same integration runs in its slot.",
+      .. "`rate_limit_max_wait_seconds` or the deadline, at most 1,000 of them. A call inside another of the same "
+      .. "integration runs in its slot.",
     advice = "For third parties that allow so many connections, or slow down when asked in parallel.",
   },
   verdict = {
