@@ -243,12 +243,15 @@ describe("a client certificate", function()
   it("goes nowhere else, and its `ca` neither: not to another host, not after a redirect", function()
     local acme = integration(known.url)
     for _, path in ipairs { "https://" .. elsewhere.address .. "/", "/away" } do
-      local err = failure(acme.call, "read", { path = path })
-      assert.equal("network_error", err.code)
-      assert.matches("127%.0%.0%.1:%d+: .*certificate", err.message)
+      -- The upstream, which takes one connection at a time, may break one before it answers.
+      support.wait("a refusal of the other host's certificate", function()
+        local err = failure(acme.call, "read", { path = path })
+        assert.equal("network_error", err.code)
+        return err.message:find("127%.0%.0%.1:%d+: .*certificate") ~= nil
+      end)
     end
     assert.equal(0, requests)
-    support.wait("both refusals", function() return elsewhere:stats().failed_handshakes == 2 end)
+    support.wait("both refusals", function() return elsewhere:stats().failed_handshakes >= 2 end)
   end)
 
 
