@@ -24,7 +24,15 @@ struct limiter_waiter {
   void (*notify)(void *);
   void *argument;
   uint64_t give_up_ns;
-  bool is_served;
+  bool is_out;              /* of the line: served, or refused */
+  uint64_t refused_wait_ns; /* refused in the line: the wait that was too long; else 0 */
+};
+
+/* What is foreseen: the buckets as they will be when everybody in line has been served. */
+struct outlook {
+  struct bucket minute, hour;
+  uint64_t at_ns;
+  bool is_valid;
 };
 
 struct limiter {
@@ -36,6 +44,7 @@ struct limiter {
   uint64_t paused_until_ns;
   struct limiter_waiter *first, *last;
   size_t waiting;
+  struct outlook outlook;
   uint64_t granted_total, refused_total, waited_total;
   bool is_touched;       /* since it was last saved */
   bool is_paused_unsaid; /* under the owner's pauses_mutex */
@@ -174,14 +183,12 @@ static void return_token(struct bucket *bucket) {
   if (bucket->level > full(bucket)) bucket->level = full(bucket);
 }
 
-/* Nanoseconds until `count` tokens have been there; UINT64_MAX when that is never. */
-static uint64_t wait_for(const struct bucket *bucket, size_t count) {
-  if (!is_limited(bucket)) return 0;
-  units wanted = (units)count * bucket->period_ns;
-  if (bucket->level >= wanted) return 0;
+/* Nanoseconds until there is a token; UINT64_MAX when that is never. */
+static uint64_t wait_for(const struct bucket *bucket) {
+  if (has_token(bucket)) return 0;
   if (bucket->rate == 0) return UINT64_MAX;
-  units wait = (wanted - bucket->level + (units)bucket->rate - 1) / (units)bucket->rate;
-  return wait < UINT64_MAX ? (uint64_t)wait : UINT64_MAX;
+  units missing = bucket->period_ns - bucket->level; /* less than a period, so 64 bits */
+  return ((uint64_t)missing + (uint64_t)bucket->rate - 1) / (uint64_t)bucket->rate;
 }
 
 static void set_rate(struct bucket *bucket, int64_t rate, int64_t size) {
@@ -221,14 +228,64 @@ static uint64_t pause_left(const struct limiter *limiter) {
                                                     : 0;
 }
 
-/* How long the one at `place` in the line (1: the first) has to wait. */
-static uint64_t estimate(const struct limiter *limiter, size_t place) {
-  uint64_t wait = pause_left(limiter);
-  uint64_t minute = wait_for(&limiter->minute, place);
-  uint64_t hour = wait_for(&limiter->hour, place);
-  if (minute > wait) wait = minute;
-  if (hour > wait) wait = hour;
-  return wait;
+static void remove_waiter(struct limiter *limiter, struct limiter_waiter *waiter);
+
+/* With nobody in line: as it will be when a pause is over. */
+static struct outlook outlook_of(const struct limiter *limiter) {
+  uint64_t pause_ns = pause_left(limiter);
+  struct outlook outlook = {.minute = limiter->minute, .hour = limiter->hour, .is_valid = true};
+  outlook.at_ns = limiter->now_ns + pause_ns;
+  fill(&outlook.minute, pause_ns);
+  fill(&outlook.hour, pause_ns);
+  return outlook;
+}
+
+/* Serves one more; false when that will never be. */
+static bool foresee(struct outlook *outlook) {
+  uint64_t minute = wait_for(&outlook->minute), hour = wait_for(&outlook->hour);
+  uint64_t wait_ns = minute > hour ? minute : hour;
+  if (wait_ns == UINT64_MAX) return false;
+  outlook->at_ns += wait_ns;
+  fill(&outlook->minute, wait_ns);
+  fill(&outlook->hour, wait_ns);
+  take_token(&outlook->minute);
+  take_token(&outlook->hour);
+  return true;
+}
+
+/* Until the turn that an outlook ends with. */
+static uint64_t wait_until(const struct limiter *limiter, const struct outlook *outlook) {
+  return outlook->at_ns > limiter->now_ns ? outlook->at_ns - limiter->now_ns : 0;
+}
+
+/* Goes through the line in thought, and renews the outlook. Who would wait too long, as things are
+ * now, is refused. Later things only shorten waits, until this is done again. */
+static void review(struct limiter *limiter) {
+  struct outlook outlook = outlook_of(limiter);
+  struct limiter_waiter *next;
+  for (struct limiter_waiter *waiter = limiter->first; waiter != NULL; waiter = next) {
+    next = waiter->next;
+    struct outlook served = outlook;
+    bool is_ever = foresee(&served);
+    if (is_ever && served.at_ns <= waiter->give_up_ns) {
+      outlook = served;
+      continue;
+    }
+    waiter->refused_wait_ns = is_ever ? wait_until(limiter, &served) : UINT64_MAX;
+    remove_waiter(limiter, waiter);
+    waiter->notify(waiter->argument);
+  }
+  limiter->outlook = outlook;
+}
+
+/* What one who comes now would wait, and the outlook then; UINT64_MAX: for ever. */
+static uint64_t estimate(struct limiter *limiter, struct outlook *after) {
+  if (limiter->first == NULL)
+    limiter->outlook = outlook_of(limiter);
+  else if (!limiter->outlook.is_valid)
+    review(limiter);
+  *after = limiter->outlook;
+  return foresee(after) ? wait_until(limiter, after) : UINT64_MAX;
 }
 
 static bool can_serve(const struct limiter *limiter) {
@@ -279,19 +336,16 @@ static void remove_waiter(struct limiter *limiter, struct limiter_waiter *waiter
   else
     limiter->last = waiter->previous;
   waiter->previous = waiter->next = NULL;
+  waiter->is_out = true;
   limiter->waiting--;
+  limiter->outlook.is_valid = false;
   if (was_first && limiter->first != NULL) limiter->first->notify(limiter->first->argument);
 }
 
-static void notify_all(struct limiter *limiter) {
-  for (struct limiter_waiter *waiter = limiter->first; waiter != NULL; waiter = waiter->next)
-    waiter->notify(waiter->argument);
-}
-
-static size_t place_in_line(const struct limiter_waiter *waiter) {
-  size_t place = 1;
-  for (const struct limiter_waiter *w = waiter->previous; w != NULL; w = w->previous) place++;
-  return place;
+/* Something has changed the turn of everybody. */
+static void turn_around(struct limiter *limiter) {
+  review(limiter);
+  if (limiter->first != NULL) limiter->first->notify(limiter->first->argument);
 }
 
 /* --- what callers do --- */
@@ -307,7 +361,7 @@ void limiter_configure(struct limiter *limiter, const struct limiter_settings *s
   set_rate(&limiter->minute, settings->per_minute, size);
   set_rate(&limiter->hour, settings->per_hour, settings->per_hour);
   limiter->queue_max = settings->queue_max;
-  if (!is_same) notify_all(limiter);
+  if (!is_same) turn_around(limiter);
   unlock(limiter);
 }
 
@@ -323,28 +377,54 @@ static struct limiter_waiter *new_waiter(struct limiter *limiter, uint64_t max_w
   return waiter;
 }
 
+/* A place in the line for one who comes when no token is there, or others wait. */
+static enum limiter_answer join(struct limiter *limiter, uint64_t max_wait_ns,
+                                void (*notify)(void *), void *argument,
+                                struct limiter_waiter **waiter, uint64_t *retry_after_ns) {
+  struct outlook after;
+  uint64_t wait_ns = estimate(limiter, &after);
+  if (wait_ns > max_wait_ns) return refuse(limiter, LIMITER_REFUSED_RATE, wait_ns, retry_after_ns);
+  if (limiter->waiting < limiter->queue_max)
+    *waiter = new_waiter(limiter, max_wait_ns, notify, argument);
+  if (*waiter == NULL) return refuse(limiter, LIMITER_REFUSED_QUEUE, wait_ns, retry_after_ns);
+  append(limiter, *waiter);
+  limiter->outlook = after;
+  return LIMITER_WAITS;
+}
+
 enum limiter_answer limiter_take(struct limiter *limiter, uint64_t now_ns, uint64_t max_wait_ns,
                                  void (*notify)(void *), void *argument,
                                  struct limiter_waiter **waiter, uint64_t *retry_after_ns) {
-  enum limiter_answer answer = LIMITER_WAITS;
+  enum limiter_answer answer = LIMITER_GRANTED;
   *waiter = NULL;
   *retry_after_ns = 0;
   lock(limiter, now_ns);
-  if (limiter->first == NULL && can_serve(limiter)) {
+  if (limiter->first == NULL && can_serve(limiter))
     serve(limiter);
-    answer = LIMITER_GRANTED;
-  } else {
-    uint64_t wait_ns = estimate(limiter, limiter->waiting + 1);
-    if (wait_ns > max_wait_ns)
-      answer = refuse(limiter, LIMITER_REFUSED_RATE, wait_ns, retry_after_ns);
-    else if (limiter->waiting >= limiter->queue_max ||
-             (*waiter = new_waiter(limiter, max_wait_ns, notify, argument)) == NULL)
-      answer = refuse(limiter, LIMITER_REFUSED_QUEUE, wait_ns, retry_after_ns);
-    else
-      append(limiter, *waiter);
-  }
+  else
+    answer = join(limiter, max_wait_ns, notify, argument, waiter, retry_after_ns);
   unlock(limiter);
   return answer;
+}
+
+/* The first in line, whose time may have come. */
+static enum limiter_answer look_first(struct limiter *limiter, struct limiter_waiter *waiter,
+                                      uint64_t *look_at_ns, uint64_t *retry_after_ns) {
+  if (can_serve(limiter)) {
+    serve(limiter);
+    limiter->waited_total++;
+    remove_waiter(limiter, waiter);
+    return LIMITER_GRANTED;
+  }
+  struct outlook own = outlook_of(limiter);
+  bool is_ever = foresee(&own);
+  if (is_ever && own.at_ns <= waiter->give_up_ns) {
+    *look_at_ns = own.at_ns;
+    return LIMITER_WAITS;
+  }
+  remove_waiter(limiter, waiter);
+  uint64_t wait_ns = is_ever ? wait_until(limiter, &own) : UINT64_MAX;
+  return refuse(limiter, LIMITER_REFUSED_RATE, wait_ns, retry_after_ns);
 }
 
 enum limiter_answer limiter_look(struct limiter_waiter *waiter, uint64_t now_ns,
@@ -354,25 +434,10 @@ enum limiter_answer limiter_look(struct limiter_waiter *waiter, uint64_t now_ns,
   *look_at_ns = UINT64_MAX;
   *retry_after_ns = 0;
   lock(limiter, now_ns);
-  bool is_first = limiter->first == waiter;
-  if (is_first && can_serve(limiter)) {
-    serve(limiter);
-    limiter->waited_total++;
-    waiter->is_served = true;
-    remove_waiter(limiter, waiter);
-    answer = LIMITER_GRANTED;
-  } else {
-    uint64_t wait_ns = estimate(limiter, is_first ? 1 : place_in_line(waiter));
-    uint64_t left_ns =
-        waiter->give_up_ns > limiter->now_ns ? waiter->give_up_ns - limiter->now_ns : 0;
-    if (wait_ns > left_ns) {
-      waiter->is_served = true; /* out of the line */
-      remove_waiter(limiter, waiter);
-      answer = refuse(limiter, LIMITER_REFUSED_RATE, wait_ns, retry_after_ns);
-    } else if (is_first) {
-      *look_at_ns = limiter->now_ns + wait_ns;
-    }
-  }
+  if (waiter->refused_wait_ns > 0)
+    answer = refuse(limiter, LIMITER_REFUSED_RATE, waiter->refused_wait_ns, retry_after_ns);
+  else if (limiter->first == waiter)
+    answer = look_first(limiter, waiter, look_at_ns, retry_after_ns);
   unlock(limiter);
   return answer;
 }
@@ -380,7 +445,7 @@ enum limiter_answer limiter_look(struct limiter_waiter *waiter, uint64_t now_ns,
 void limiter_leave(struct limiter_waiter *waiter, uint64_t now_ns) {
   struct limiter *limiter = waiter->limiter;
   lock(limiter, now_ns);
-  if (!waiter->is_served) remove_waiter(limiter, waiter);
+  if (!waiter->is_out) remove_waiter(limiter, waiter);
   unlock(limiter);
   free(waiter);
 }
@@ -398,6 +463,7 @@ void limiter_give_back(struct limiter *limiter, uint64_t now_ns) {
   return_token(&limiter->minute);
   return_token(&limiter->hour);
   limiter->is_touched = true;
+  limiter->outlook.is_valid = false;
   if (limiter->first != NULL) limiter->first->notify(limiter->first->argument);
   unlock(limiter);
 }
@@ -410,7 +476,7 @@ uint64_t limiter_pause(struct limiter *limiter, uint64_t now_ns, uint64_t pause_
   if (limiter->now_ns + pause_ns > limiter->paused_until_ns && pause_ns > 0) {
     limiter->paused_until_ns = limiter->now_ns + pause_ns;
     limiter->is_touched = true;
-    notify_all(limiter);
+    turn_around(limiter);
     tell_pause(limiter);
   }
   uint64_t left = pause_left(limiter);
@@ -419,13 +485,14 @@ uint64_t limiter_pause(struct limiter *limiter, uint64_t now_ns, uint64_t pause_
 }
 
 struct limiter_state limiter_read(struct limiter *limiter, uint64_t now_ns) {
+  struct outlook after;
   lock(limiter, now_ns);
   struct limiter_state state = {
       .minute_tokens = tokens_of(&limiter->minute),
       .hour_tokens = tokens_of(&limiter->hour),
       .waiting = limiter->waiting,
       .pause_ns = pause_left(limiter),
-      .estimate_ns = estimate(limiter, limiter->waiting + 1),
+      .estimate_ns = estimate(limiter, &after),
       .granted_total = limiter->granted_total,
       .refused_total = limiter->refused_total,
       .waited_total = limiter->waited_total,
@@ -457,6 +524,6 @@ void limiter_restore(struct limiter *limiter, const struct limiter_memory *memor
   fill(&limiter->hour, elapsed_ns);
   if (memory->pause_ns > elapsed_ns)
     limiter->paused_until_ns = limiter->now_ns + (memory->pause_ns - elapsed_ns);
-  notify_all(limiter);
+  turn_around(limiter);
   unlock(limiter);
 }
