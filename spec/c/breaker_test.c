@@ -281,6 +281,33 @@ static void a_lease_can_be_extended_but_not_when_it_is_lost(void **state) {
   assert_int_equal(breaker_state_of(breaker, 74 * SECOND), BREAKER_OPEN);
 }
 
+static void probes_are_at_least_one_and_at_most_as_many_as_there_is_room_for(void **state) {
+  struct breaker_settings settings = usual;
+  settings.half_open_calls = 0;
+  struct breaker *breaker = with(state, &settings);
+  open(breaker, 0);
+  struct breaker_permit probe = take(breaker, 60 * SECOND);
+  refused(breaker, 60 * SECOND);
+  breaker_give_back(&probe, 60 * SECOND);
+  settings.half_open_calls = UINT32_MAX;
+  breaker_configure(breaker, &settings, 60 * SECOND);
+  for (int i = 0; i < BREAKER_PROBES_MAX; i++) probe = take(breaker, 60 * SECOND);
+  assert_int_equal(refused(breaker, 60 * SECOND), 5 * SECOND);
+  assert_int_equal(breaker_read(breaker, 60 * SECOND).probes_out, BREAKER_PROBES_MAX);
+  breaker_give_back(&probe, 60 * SECOND);
+  take(breaker, 60 * SECOND);
+}
+
+static void a_lease_of_no_time_is_out_until_time_has_passed(void **state) {
+  struct breaker *breaker = with(state, &usual);
+  open(breaker, 0);
+  struct breaker_permit probe;
+  uint64_t retry_after_ns;
+  assert_true(breaker_take(breaker, 60 * SECOND, 0, &probe, &retry_after_ns));
+  assert_int_equal(refused(breaker, 60 * SECOND), 1);
+  assert_int_equal(breaker_state_of(breaker, 60 * SECOND + 1), BREAKER_OPEN);
+}
+
 static void without_a_time_out_a_lost_probe_makes_room_for_the_next(void **state) {
   struct breaker_settings settings = usual;
   settings.timeout_ns = 0;
@@ -434,6 +461,16 @@ static void a_restored_breaker_is_open_for_at_most_the_configured_time(void **st
   take(breaker, 1);
 }
 
+static void one_that_was_open_since_nobody_knows_when_opens_when_it_is_restored(void **state) {
+  struct breaker *breaker = with(state, &usual);
+  struct breaker_memory memory = {.state = BREAKER_OPEN};
+  breaker_restore(breaker, &memory, 0, 10 * SECOND);
+  assert_int_equal(refused(breaker, 10 * SECOND), 60 * SECOND);
+  memory = breaker_save(breaker, 30 * SECOND);
+  assert_true(memory.has_opened);
+  assert_int_equal(memory.opened_ago_ns, 20 * SECOND);
+}
+
 static void a_half_open_one_comes_back_waiting_for_probes(void **state) {
   struct breaker *before = with(state, &usual);
   open(before, 0);
@@ -525,6 +562,8 @@ int main(void) {
       SENTENCE(a_probe_that_never_comes_back_is_a_failure),
       SENTENCE(it_is_open_from_when_the_probe_was_lost_not_from_when_that_is_seen),
       SENTENCE(a_lease_can_be_extended_but_not_when_it_is_lost),
+      SENTENCE(probes_are_at_least_one_and_at_most_as_many_as_there_is_room_for),
+      SENTENCE(a_lease_of_no_time_is_out_until_time_has_passed),
       SENTENCE(without_a_time_out_a_lost_probe_makes_room_for_the_next),
       SENTENCE(a_verdict_from_before_the_last_change_means_nothing),
       SENTENCE(held_open_it_refuses_whatever_happens),
@@ -536,6 +575,7 @@ int main(void) {
       SENTENCE(time_never_goes_back),
       SENTENCE(what_is_left_of_the_open_time_survives_a_restart),
       SENTENCE(a_restored_breaker_is_open_for_at_most_the_configured_time),
+      SENTENCE(one_that_was_open_since_nobody_knows_when_opens_when_it_is_restored),
       SENTENCE(a_half_open_one_comes_back_waiting_for_probes),
       SENTENCE(modes_and_counts_survive_a_restart),
       SENTENCE(a_name_has_one_cell_and_names_are_bounded),
