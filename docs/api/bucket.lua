@@ -71,6 +71,8 @@ function Limiter:state() end
 ---@return string|nil
 function Limiter:save() end
 
+--- To be called on a limiter that is configured: without limits there are no tokens to restore. A
+--- longer pause that is on stays.
 ---@param text string what `save` gave
 ---@param elapsed_seconds number since then
 function Limiter:restore(text, elapsed_seconds) end

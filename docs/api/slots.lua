@@ -24,10 +24,11 @@ local Slots = {}
 
 --- More let those in who wait; fewer let nobody in until enough have left.
 ---@param max? integer at least 1; nil: no limit
-function Slots:configure(max) end
+---@param queue? integer how many may wait at a time, default 1,000
+function Slots:configure(max, queue) end
 
 --- Takes a slot, waiting for it in arrival order. nil and seconds when none came in time, or
---- when 1,000 wait already.
+--- when too many wait already.
 ---@param max_wait_seconds number
 ---@return Slot|nil slot, number? retry_after
 function Slots:enter(max_wait_seconds) end

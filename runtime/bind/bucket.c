@@ -73,7 +73,7 @@ static int cell_configure(lua_State *L) {
 
 /* One who waits in line. */
 struct place {
-  struct timer timer; /* of the first in line */
+  struct timer timer; /* its turn when it is the first in line, else the end of its wait */
   struct worker *worker;
   struct task *task;
   struct notice *notice;
@@ -126,10 +126,11 @@ static int looked(lua_State *L, int status, lua_KContext context) {
 }
 
 static struct place *new_place(lua_State *L) {
+  struct task *task = task_current(L); /* may raise: nothing is held yet */
   struct place *place = calloc(1, sizeof *place);
   if (place == NULL) return NULL;
   place->worker = worker_of(L);
-  place->task = task_current(L);
+  place->task = task;
   place->notice = notice_new(L);
   if (place->notice != NULL) return place;
   free(place);

@@ -16,10 +16,11 @@ struct notice {
 };
 
 struct notice *notice_new(lua_State *L) {
+  struct task *task = task_current(L); /* may raise: nothing is held yet */
   struct notice *notice = calloc(1, sizeof *notice);
   if (notice == NULL) return NULL;
   notice->worker = worker_of(L);
-  notice->task = task_current(L);
+  notice->task = task;
   atomic_init(&notice->is_posted, false);
   atomic_init(&notice->references, 1);
   return notice;

@@ -24,8 +24,10 @@ static struct slots *check_cell(lua_State *L) {
 static int cell_configure(lua_State *L) {
   struct slots *cell = check_cell(L);
   lua_Integer max = luaL_optinteger(L, 2, 0);
+  lua_Integer queue = luaL_optinteger(L, 3, SLOTS_QUEUE_DEFAULT);
   luaL_argcheck(L, lua_isnoneornil(L, 2) || max >= 1, 2, "at least 1, or nil for no limit");
-  slots_configure(cell, (size_t)max);
+  luaL_argcheck(L, queue >= 0, 3, "at least 0");
+  slots_configure(cell, (size_t)max, (size_t)queue);
   return 0;
 }
 
@@ -93,10 +95,11 @@ static int waited(lua_State *L, int status, lua_KContext context) {
 }
 
 static struct place *new_place(lua_State *L) {
+  struct task *task = task_current(L); /* may raise: nothing is held yet */
   struct place *place = calloc(1, sizeof *place);
   if (place == NULL) return NULL;
   place->worker = worker_of(L);
-  place->task = task_current(L);
+  place->task = task;
   place->notice = notice_new(L);
   if (place->notice != NULL) return place;
   free(place);

@@ -271,7 +271,8 @@ static void review(struct limiter *limiter) {
       outlook = served;
       continue;
     }
-    waiter->refused_wait_ns = is_ever ? wait_until(limiter, &served) : UINT64_MAX;
+    uint64_t wait_ns = is_ever ? wait_until(limiter, &served) : UINT64_MAX;
+    waiter->refused_wait_ns = wait_ns > 0 ? wait_ns : 1;
     remove_waiter(limiter, waiter);
     waiter->notify(waiter->argument);
   }
@@ -301,16 +302,23 @@ static void serve(struct limiter *limiter) {
 
 /* When to come again, for one who is refused: never 0; where nothing ever passes, a period. */
 static uint64_t come_again(const struct limiter *limiter, uint64_t wait_ns) {
-  if (wait_ns == UINT64_MAX) return limiter->minute.rate == 0 ? NS_PER_MINUTE : NS_PER_HOUR;
-  return wait_ns > 0 ? wait_ns : 1;
+  if (wait_ns != UINT64_MAX) return wait_ns > 0 ? wait_ns : 1;
+  uint64_t period_ns = limiter->hour.rate == 0 ? NS_PER_HOUR : NS_PER_MINUTE;
+  uint64_t pause_ns = pause_left(limiter);
+  return pause_ns > period_ns ? pause_ns : period_ns;
+}
+
+/* Whether a pause is the larger part of a wait. */
+static bool is_pause(const struct limiter *limiter, uint64_t wait_ns) {
+  uint64_t pause_ns = pause_left(limiter);
+  return wait_ns != UINT64_MAX && pause_ns > 0 && wait_ns / 2 <= pause_ns;
 }
 
 static enum limiter_answer refuse(struct limiter *limiter, enum limiter_answer why,
                                   uint64_t wait_ns, uint64_t *retry_after_ns) {
   limiter->refused_total++;
   *retry_after_ns = come_again(limiter, wait_ns);
-  if (why == LIMITER_REFUSED_RATE && pause_left(limiter) > 0 && wait_ns == pause_left(limiter))
-    return LIMITER_REFUSED_PAUSE;
+  if (why == LIMITER_REFUSED_RATE && is_pause(limiter, wait_ns)) return LIMITER_REFUSED_PAUSE;
   return why;
 }
 
@@ -383,7 +391,8 @@ static enum limiter_answer join(struct limiter *limiter, uint64_t max_wait_ns,
                                 struct limiter_waiter **waiter, uint64_t *retry_after_ns) {
   struct outlook after;
   uint64_t wait_ns = estimate(limiter, &after);
-  if (wait_ns > max_wait_ns) return refuse(limiter, LIMITER_REFUSED_RATE, wait_ns, retry_after_ns);
+  if (wait_ns > max_wait_ns || wait_ns == UINT64_MAX)
+    return refuse(limiter, LIMITER_REFUSED_RATE, wait_ns, retry_after_ns);
   if (limiter->waiting < limiter->queue_max)
     *waiter = new_waiter(limiter, max_wait_ns, notify, argument);
   if (*waiter == NULL) return refuse(limiter, LIMITER_REFUSED_QUEUE, wait_ns, retry_after_ns);
@@ -427,6 +436,16 @@ static enum limiter_answer look_first(struct limiter *limiter, struct limiter_wa
   return refuse(limiter, LIMITER_REFUSED_RATE, wait_ns, retry_after_ns);
 }
 
+/* One behind the first, who comes by itself only when its wait is over: the first may be late, and
+ * with it the whole line. */
+static void look_behind(struct limiter *limiter, struct limiter_waiter *waiter,
+                        uint64_t *look_at_ns) {
+  if (limiter->now_ns > waiter->give_up_ns)
+    review(limiter);
+  else if (waiter->give_up_ns != UINT64_MAX)
+    *look_at_ns = waiter->give_up_ns + 1;
+}
+
 enum limiter_answer limiter_look(struct limiter_waiter *waiter, uint64_t now_ns,
                                  uint64_t *look_at_ns, uint64_t *retry_after_ns) {
   struct limiter *limiter = waiter->limiter;
@@ -434,10 +453,12 @@ enum limiter_answer limiter_look(struct limiter_waiter *waiter, uint64_t now_ns,
   *look_at_ns = UINT64_MAX;
   *retry_after_ns = 0;
   lock(limiter, now_ns);
+  if (limiter->first == waiter)
+    answer = look_first(limiter, waiter, look_at_ns, retry_after_ns);
+  else if (!waiter->is_out)
+    look_behind(limiter, waiter, look_at_ns);
   if (waiter->refused_wait_ns > 0)
     answer = refuse(limiter, LIMITER_REFUSED_RATE, waiter->refused_wait_ns, retry_after_ns);
-  else if (limiter->first == waiter)
-    answer = look_first(limiter, waiter, look_at_ns, retry_after_ns);
   unlock(limiter);
   return answer;
 }
@@ -522,8 +543,8 @@ void limiter_restore(struct limiter *limiter, const struct limiter_memory *memor
   set_tokens(&limiter->hour, memory->hour_tokens);
   fill(&limiter->minute, elapsed_ns);
   fill(&limiter->hour, elapsed_ns);
-  if (memory->pause_ns > elapsed_ns)
-    limiter->paused_until_ns = limiter->now_ns + (memory->pause_ns - elapsed_ns);
+  uint64_t pause_ns = memory->pause_ns > elapsed_ns ? memory->pause_ns - elapsed_ns : 0;
+  if (pause_ns > pause_left(limiter)) limiter->paused_until_ns = limiter->now_ns + pause_ns;
   turn_around(limiter);
   unlock(limiter);
 }

@@ -31,7 +31,7 @@ enum limiter_answer {
   LIMITER_GRANTED,
   LIMITER_WAITS,
   LIMITER_REFUSED_RATE,  /* the wait would be too long */
-  LIMITER_REFUSED_PAUSE, /* the same, because of a pause */
+  LIMITER_REFUSED_PAUSE, /* the same, most of it a pause */
   LIMITER_REFUSED_QUEUE  /* too many wait */
 };
 
@@ -73,7 +73,8 @@ enum limiter_answer limiter_take(struct limiter *limiter, uint64_t now_ns, uint6
                                  void (*notify)(void *), void *argument,
                                  struct limiter_waiter **waiter, uint64_t *retry_after_ns);
 /* Looks again: granted, refused (its wait has become too long), or still waits; then
- * `*look_at_ns` is when to look again unless notified, UINT64_MAX for who is not first in line. */
+ * `*look_at_ns` is when to look again unless notified: when its turn is, for the first in line;
+ * when its wait is over, for the others; UINT64_MAX: never. */
 enum limiter_answer limiter_look(struct limiter_waiter *waiter, uint64_t now_ns,
                                  uint64_t *look_at_ns, uint64_t *retry_after_ns);
 /* Leaves the line, which costs nothing, or frees a place that was served. After it returns `notify`
@@ -91,7 +92,8 @@ uint64_t limiter_pause(struct limiter *limiter, uint64_t now_ns, uint64_t pause_
 struct limiter_state limiter_read(struct limiter *limiter, uint64_t now_ns);
 /* False when nothing was taken or paused since the last time. */
 bool limiter_save(struct limiter *limiter, uint64_t now_ns, struct limiter_memory *memory);
-/* `elapsed_ns` have passed since it was saved. */
+/* `elapsed_ns` have passed since it was saved. To be configured before: a bucket without a limit
+ * has no level. A longer pause that is on stays. */
 void limiter_restore(struct limiter *limiter, const struct limiter_memory *memory,
                      uint64_t elapsed_ns, uint64_t now_ns);
 

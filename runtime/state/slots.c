@@ -14,7 +14,7 @@ struct slot_waiter {
 
 struct slots {
   pthread_mutex_t mutex;
-  size_t used, max, waiting;
+  size_t used, max, waiting, queue_max;
   struct slot_waiter *first, *last;
   char name[SLOTS_NAME_MAX + 1];
 };
@@ -61,6 +61,7 @@ static struct slots *add(struct slots_registry *registry, const char *name, size
   struct slots *slots = calloc(1, sizeof *slots);
   if (slots == NULL) return NULL;
   pthread_mutex_init(&slots->mutex, NULL);
+  slots->queue_max = SLOTS_QUEUE_DEFAULT;
   memcpy(slots->name, name, length);
   memmove(&registry->cells[at + 1], &registry->cells[at],
           (registry->count - at) * sizeof registry->cells[0]);
@@ -109,9 +110,10 @@ static void let_in(struct slots *slots) {
 
 /* --- what callers do --- */
 
-void slots_configure(struct slots *slots, size_t max) {
+void slots_configure(struct slots *slots, size_t max, size_t queue_max) {
   pthread_mutex_lock(&slots->mutex);
   slots->max = max;
+  slots->queue_max = queue_max;
   let_in(slots);
   pthread_mutex_unlock(&slots->mutex);
 }
@@ -129,7 +131,7 @@ struct slot_waiter *slots_wait(struct slots *slots, void (*notify)(void *), void
   if (waiter == NULL) return NULL;
   *waiter = (struct slot_waiter){.slots = slots, .notify = notify, .argument = argument};
   pthread_mutex_lock(&slots->mutex);
-  bool fits = slots->waiting < SLOTS_WAITERS_MAX;
+  bool fits = slots->waiting < slots->queue_max;
   if (fits) {
     waiter->previous = slots->last;
     if (slots->last != NULL)

@@ -9,7 +9,7 @@
 
 #define SLOTS_NAMES_MAX 4096
 #define SLOTS_NAME_MAX 127
-#define SLOTS_WAITERS_MAX 1000
+#define SLOTS_QUEUE_DEFAULT 1000
 
 struct slots_registry;
 struct slots;
@@ -25,11 +25,12 @@ void slots_registry_free(struct slots_registry *registry);
  * the registry. NULL when there are SLOTS_NAMES_MAX or memory ran out. */
 struct slots *slots_cell(struct slots_registry *registry, const char *name);
 
-/* 0: no limit. More let waiters in; fewer let nobody in until enough have left. */
-void slots_configure(struct slots *slots, size_t max);
+/* 0: no limit. More let waiters in; fewer let nobody in until enough have left. `queue_max`: how
+ * many may wait at a time; those who do already stay. */
+void slots_configure(struct slots *slots, size_t max, size_t queue_max);
 /* Takes a slot if one is free and nobody waits. */
 bool slots_try(struct slots *slots);
-/* A place in the line; NULL when SLOTS_WAITERS_MAX wait or memory ran out. `notify(argument)` is
+/* A place in the line; NULL when as many as may wait do, or memory ran out. `notify(argument)` is
  * called from any thread, once, with the lock held, when the slot is the waiter's: it must only
  * post. */
 struct slot_waiter *slots_wait(struct slots *slots, void (*notify)(void *), void *argument);

@@ -112,7 +112,7 @@ static void eight_threads_take_no_more_than_there_is(void **unused) {
       .per_minute = PER_MINUTE, .per_hour = LIMITER_NO_LIMIT, .burst = BURST, .queue_max = THREADS};
   uint64_t began_ns = clock_real_monotonic_ns();
   limiter_configure(race.limiter, &settings, began_ns);
-  slots_configure(race.slots, SLOTS);
+  slots_configure(race.slots, SLOTS, THREADS);
   struct racer racers[THREADS];
   pthread_t threads[THREADS];
   for (unsigned i = 0; i < THREADS; i++) {
