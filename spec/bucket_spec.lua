@@ -113,6 +113,25 @@ describe("tide.state.bucket", function()
     assert.is_true(cell:take(0))
   end)
 
+  it("refuses at a change who would wait too long from then on, and keeps the others", function()
+    local cell = limiter { per_minute = 60, burst = 1 }
+    assert.is_true(cell:try())
+    local granted, tasks = {}, {}
+    for index, limit in ipairs { 100, 100, 4 } do
+      tasks[index] = task.spawn(function() granted[index] = cell:take(limit) end)
+    end
+    task.yield()
+    assert.equal(3, cell:state().waiting)
+    cell:configure { per_minute = 20, burst = 1 }
+    tasks[3]:join()
+    assert.is_false(granted[3])
+    assert.equal(2, cell:state().waiting)
+    for _, one in ipairs(tasks) do
+      one:cancel()
+    end
+    assert.equal(0, cell:state().waiting)
+  end)
+
   it("refuses past the bound of its line", function()
     local cell = limiter { per_minute = 60, burst = 1, queue = 1 }
     cell:take(0)
@@ -191,6 +210,32 @@ describe("tide.state.slots", function()
     local began = time.monotonic()
     assert.is_nil((t.run(made.enter, made, 3)))
     assert.is_true(math.abs(time.monotonic() - began - 3) < 0.01)
+    assert.same({ used = 1, max = 1, waiting = 0 }, made:state())
+  end)
+
+  it("refuses past the bound of its line, and at once", function()
+    local made = cell(1)
+    made:configure(1, 2)
+    local slot = made:enter(0)
+    local waiting = { task.spawn(made.enter, made, 50), task.spawn(made.enter, made, 50) }
+    task.yield()
+    assert.same({ used = 1, max = 1, waiting = 2 }, made:state())
+    local began = time.monotonic()
+    assert.is_nil((made:enter(50)))
+    assert.equal(began, time.monotonic())
+    for _, one in ipairs(waiting) do
+      one:cancel()
+    end
+    slot:leave()
+    assert.same({ used = 0, max = 1, waiting = 0 }, made:state())
+  end)
+
+  it("cannot be waited for outside a task", function()
+    local made = cell(1)
+    local slot <close> = made:enter(0)
+    local ok, message = coroutine.wrap(pcall)(made.enter, made, 5)
+    assert.is_false(ok)
+    assert.matches("coroutine", message, 1, true)
     assert.same({ used = 1, max = 1, waiting = 0 }, made:state())
   end)
 
