@@ -261,8 +261,12 @@ static int l_next_pause(lua_State *L) {
     return luaL_error(L, "no memory to listen");
   }
   *listener = (struct listener){.limiters = shared_of(L)->limiters, .notice = notice};
+  if (!limiters_listen(listener->limiters, notice_send, notice)) {
+    notice_close(notice);
+    free(listener);
+    return luaL_error(L, "another task waits for pauses already");
+  }
   operation_hold(L, operation, listener);
-  limiters_listen(listener->limiters, notice_send, notice);
   return next_pause(L, LUA_OK, 1);
 }
 

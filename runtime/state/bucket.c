@@ -137,11 +137,15 @@ const char *limiters_take_paused(struct limiters *limiters) {
   return name;
 }
 
-void limiters_listen(struct limiters *limiters, void (*notify)(void *), void *argument) {
+bool limiters_listen(struct limiters *limiters, void (*notify)(void *), void *argument) {
   pthread_mutex_lock(&limiters->pauses_mutex);
-  limiters->notify = notify;
-  limiters->argument = argument;
+  bool is_free = notify == NULL || limiters->notify == NULL;
+  if (is_free) {
+    limiters->notify = notify;
+    limiters->argument = argument;
+  }
   pthread_mutex_unlock(&limiters->pauses_mutex);
+  return is_free;
 }
 
 static void tell_pause(struct limiter *limiter) {
@@ -491,8 +495,8 @@ void limiter_give_back(struct limiter *limiter, uint64_t now_ns) {
 
 uint64_t limiter_pause(struct limiter *limiter, uint64_t now_ns, uint64_t pause_ns,
                        uint64_t max_ns) {
-  if (pause_ns > max_ns) pause_ns = max_ns;
   if (pause_ns % NS_PER_MS != 0) pause_ns += NS_PER_MS - pause_ns % NS_PER_MS;
+  if (pause_ns > max_ns) pause_ns = max_ns;
   lock(limiter, now_ns);
   if (limiter->now_ns + pause_ns > limiter->paused_until_ns && pause_ns > 0) {
     limiter->paused_until_ns = limiter->now_ns + pause_ns;

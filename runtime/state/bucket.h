@@ -58,8 +58,9 @@ struct limiter *limiters_cell(struct limiters *limiters, const char *name);
 /* The name of a limiter that was paused since it was last taken here, or NULL. */
 const char *limiters_take_paused(struct limiters *limiters);
 /* `notify(argument)` is called from any thread, with a lock held, when one was paused: it must only
- * post. One listener; NULL takes it away, and after that returns it is not called. */
-void limiters_listen(struct limiters *limiters, void (*notify)(void *), void *argument);
+ * post. One listener: false for a second. NULL takes it away, and after that returns it is not
+ * called. */
+bool limiters_listen(struct limiters *limiters, void (*notify)(void *), void *argument);
 
 /* Keeps the tokens, cut to a smaller size; a bucket that had no limit begins full. */
 void limiter_configure(struct limiter *limiter, const struct limiter_settings *settings,

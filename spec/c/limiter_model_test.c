@@ -207,8 +207,8 @@ static void configure(struct model *model) {
 static void pause_all(struct model *model) {
   uint64_t pause = below(model, 20) * SECOND + below(model, 2), most = below(model, 30) * SECOND;
   limiter_pause(model->limiter, model->now, pause, most);
-  if (pause > most) pause = most;
   pause = (pause + 999999) / 1000000 * 1000000;
+  if (pause > most) pause = most;
   if (model->now + pause > model->paused_until) model->paused_until = model->now + pause;
 }
 
