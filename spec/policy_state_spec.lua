@@ -185,6 +185,43 @@ describe("what policies know", function()
   end))
 
 
+  it("is counted as a transition, but not as an opening, while a breaker only observes", kept(function()
+    local cell = breaker.cell(name)
+    cell:set_mode("observe")
+    open(cell)
+    turn_until(function()
+      return counters.render():find(('breaker_transitions_total{integration="%s",state="open"} 1'):format(name), 1,
+        true)
+    end)
+    turn_until(function() return row("breaker").state.state == "open" end)
+    assert.equal("observe", row("breaker").state.mode)
+    assert.equal(0, statistics.snapshot(name):get().breaker_opened)
+  end))
+
+
+  it("is saved a little later when changes came too fast to be told one by one", kept(function()
+    local before = breaker.dropped()
+    for _ = 1, 1100 do
+      breaker.cell(name .. "/mock"):set_mode("auto")
+    end
+    open(breaker.cell(name))
+    assert.is_true(breaker.dropped() > before)
+    task.yield()
+    assert.is_nil(row("breaker"))
+    host.advance_clock(5.1)
+    turn_until(function() return row("breaker") end)
+    assert.equal("open", row("breaker").state.state)
+  end))
+
+
+  it("is read once: what happened since is not undone", kept(function()
+    write("breaker", '{"state":"open","mode":"open"}', time.format())
+    assert(keeper:add { name })
+    assert.equal("closed", (breaker.cell(name):state()))
+    assert.equal("auto", breaker.cell(name):mode())
+  end))
+
+
   it("that cannot be read is as good as none", kept(function()
     for index, text in ipairs({ "no json", "[]", "7", '"x"', '{"opened_ago_seconds":"x","state":"open"}', "null" }) do
       local fresh = ("%s_bad_%d"):format(name, index)
@@ -257,6 +294,18 @@ describe("a service that is started again", function()
   end
 
 
+  -- The first line of the log with these words, decoded.
+  local function logged(service, words)
+    return json.decode(support.wait("the log", function()
+      for line in service:stdout():gmatch("([^\n]*)\n") do
+        if line:find(words, 1, true) then
+          return line
+        end
+      end
+    end))
+  end
+
+
   local function saved_breaker()
     return json.decode(project:query("SELECT state FROM policy_state WHERE kind = 'breaker'")[1].state)
   end
@@ -270,7 +319,7 @@ describe("a service that is started again", function()
     assert.equal("circuit_open", (code_of(service, 500)))
     assert.equal(1, metric(service, 'breaker_state{integration="acme",state="open"}'))
     assert.equal(0, metric(service, 'breaker_state{integration="acme",state="closed"}'))
-    support.wait("the log", function() return service:stdout():find("circuit breaker opened", 1, true) end)
+    assert.equal("warn", logged(service, "circuit breaker opened").level)
     assert.equal(0, service:stop())
     local again = project:serve { workers = 2 }
     local code, retry_after = code_of(again, 200)
@@ -281,6 +330,21 @@ describe("a service that is started again", function()
     assert.is_nil((code_of(again, 200)))
     assert.equal(0, again:stop())
     assert.equal("closed", saved_breaker().state)
+  end)
+
+
+  it("goes on observing, and refuses nothing", function()
+    local service = project:serve()
+    assert.equal(200, (service:request("PUT", "/api/v1/integrations/acme/breaker", { json = { mode = "observe" } })))
+    for _ = 1, 6 do
+      assert.equal("upstream_error", (code_of(service, 500)))
+    end
+    local line = logged(service, "circuit breaker would have opened")
+    assert.same({ "warn", "acme", "observe" }, { line.level, line.integration, line.mode })
+    assert.equal(0, service:stop())
+    local again = project:serve()
+    assert.equal("upstream_error", (code_of(again, 500)))
+    assert.equal(1, metric(again, 'breaker_state{integration="acme",state="open"}'))
   end)
 
 
@@ -314,5 +378,18 @@ describe("a service that is started again", function()
     local again = project:serve()
     local left = metric(again, 'rate_limit_tokens{integration="acme",window="hour"}')
     assert.is_true(left >= 970 and left < 980, tostring(left))
+  end)
+
+
+  it("shows in its metrics who waits for a token", function()
+    project:write("config.lua", ([[return { integrations = { acme = {
+      base_url = 'http://%s', rate_limit_calls_per_minute = 6, rate_limit_burst = 1 } } }]]):format(upstream.address))
+    local service = project:serve()
+    assert.is_nil((code_of(service, 200)))
+    local waiting = task.spawn(code_of, service, 200)
+    support.wait("the call to wait", function()
+      return metric(service, 'rate_limit_waiting{integration="acme"}') == 1
+    end)
+    waiting:cancel()
   end)
 end)
