@@ -1,7 +1,6 @@
 -- The policies as a caller of the running service sees them: the binary with two workers, a third
 -- party and clients with sockets of their own.
 
-local http = require "tide.http"
 local json = require "tide.json"
 local task = require "tide.task"
 local time = require "tide.time"
@@ -266,7 +265,8 @@ describe("a service of two workers", function()
 
 
   it("gives what it kept while the third party is away, says so, and hides no 404", function()
-    local other <close> = setmetatable({ upstream = upstream.new() }, { __close = function(it) it.upstream:close() end })
+    local other <close> = setmetatable({ upstream = upstream.new() },
+      { __close = function(it) it.upstream:close() end })
     other.upstream:script("GET /things/*", { json = { kept = true } })
     assert.equal(200, (call("dies", "look")))
     things:script("GET /things/*", { status = 404, json = {} })
@@ -315,7 +315,8 @@ describe("a service of two workers", function()
       assert.equal(problem.trace_id, line.trace_id)
       local text = metrics()
       assert.equal(1, metric(text, 'tidegate_rate_limited_total{integration="limited"}'))
-      assert.equal(1, metric(text, 'tidegate_calls_total{integration="limited",operation="get",outcome="rate_limited"}'))
+      assert.equal(1,
+        metric(text, 'tidegate_calls_total{integration="limited",operation="get",outcome="rate_limited"}'))
       assert.is_true(metric(text, 'tidegate_rate_limit_tokens{integration="limited",window="minute"}') < 1)
       local row = row_of(problem.trace_id)
       assert.equal("rate_limited", row.error_type)

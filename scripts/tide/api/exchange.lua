@@ -74,9 +74,11 @@ function Exchange:send(answer)
   if body then
     headers[3], headers[4] = "Content-Type", answer.type or "application/json"
   end
-  for name, value in pairs(answer.headers or {}) do
-    headers[#headers + 1] = name
-    headers[#headers + 1] = value
+  if answer.headers then
+    for name, value in pairs(answer.headers) do
+      headers[#headers + 1] = name
+      headers[#headers + 1] = value
+    end
   end
   return self.request:respond(answer.status, headers, body)
 end

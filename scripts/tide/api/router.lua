@@ -60,13 +60,33 @@ function M.new(groups)
       add(root, route)
     end
   end
+  root.known, root.known_count = {}, 0
   return root
 end
 
 
--- The route of a request and its parameters; nil when there is no such path; nil and the
--- methods that the path has. HEAD is answered as GET.
-function M.find(root, method, path)
+-- Paths that were found, so that one that is asked for again is not taken apart again.
+local KNOWN_MAX = 1000
+local KNOWN_BYTES_MAX = 256
+
+local function remember(root, path, node, params)
+  if #path > KNOWN_BYTES_MAX then
+    return
+  end
+  if root.known_count >= KNOWN_MAX then
+    root.known, root.known_count = {}, 0
+  end
+  root.known[path] = { node = node, params = params }
+  root.known_count = root.known_count + 1
+end
+
+
+-- The node of a path and its parameters, which are shared and stay as they are.
+local function walk(root, path)
+  local known = root.known[path]
+  if known then
+    return known.node, known.params
+  end
   local node, params = root, {}
   for segment in path:gmatch("/([^/]*)") do
     local literal = node.literals[segment]
@@ -79,7 +99,18 @@ function M.find(root, method, path)
       return nil
     end
   end
-  if not node.methods then
+  if node.methods then
+    remember(root, path, node, params)
+  end
+  return node, params
+end
+
+
+-- The route of a request and its parameters; nil when there is no such path; nil and the
+-- methods that the path has. HEAD is answered as GET.
+function M.find(root, method, path)
+  local node, params = walk(root, path)
+  if not (node and node.methods) then
     return nil
   end
   local route = node.methods[method == "HEAD" and "GET" or method]
