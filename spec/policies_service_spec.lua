@@ -265,9 +265,6 @@ describe("a service of two workers", function()
 
 
   it("gives what it kept while the third party is away, says so, and hides no 404", function()
-    local other <close> = setmetatable({ upstream = upstream.new() },
-      { __close = function(it) it.upstream:close() end })
-    other.upstream:script("GET /things/*", { json = { kept = true } })
     assert.equal(200, (call("dies", "look")))
     things:script("GET /things/*", { status = 404, json = {} })
     support.wait("the entry to expire", function()

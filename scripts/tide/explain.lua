@@ -4,6 +4,7 @@
 local json = require "tide.json"
 local redact = require "tide.redact"
 local secrets = require "tide.secrets"
+local text = require "tide.text"
 local cache = require "tide.policy.cache"
 local breaker_policy = require "tide.policy.breaker"
 
@@ -12,6 +13,7 @@ local M = {}
 -- What a policy says: "pass"; "wait" (a while, then on); "answer" (the call ends here, well);
 -- "refuse" (it ends here, badly).
 local ORDER = { pass = 0, wait = 1 }
+local KEY_BYTES_MAX = 4096
 
 
 local function step(policy, verdict, why, state)
@@ -52,6 +54,13 @@ local function kept_state(value, age, expires_in, is_negative)
 end
 
 
+-- The key as an operator may see it: like the one in the cache, without what redaction removes.
+local function shown_key(call)
+  local input = redact.value(call.input, call.settings.redact_fields)
+  return call.operation.name .. ":" .. text.truncate(json.encode(input, { canonical = true }) or "", KEY_BYTES_MAX)
+end
+
+
 local function cached(call)
   local values = call.settings
   if not call.operation.cacheable then
@@ -66,7 +75,7 @@ local function cached(call)
   end
   local value, age, expires_in, is_negative = call.cells.cache:get(call.cache_key)
   local state = kept_state(value, age, expires_in, is_negative) or {}
-  state.key = redact.text((call.cache_key:gsub("%z.*$", "")))
+  state.key = shown_key(call)
   if value == nil then
     return step("cache", "pass", "nothing is kept under this key", state)
   end
@@ -151,8 +160,9 @@ local STEPS = { enabled, validate, cached, breaker, concurrency, limit, attempts
 
 local function settings_of(integration)
   local list = {}
+  local fields = integration.values.redact_fields
   for name, value in pairs(integration.values) do
-    list[name] = { value = redact.value({ [name] = value })[name], source = integration.settings_sources[name] }
+    list[name] = { value = redact.value({ [name] = value }, fields)[name], source = integration.settings_sources[name] }
   end
   return list
 end

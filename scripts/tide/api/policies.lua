@@ -39,7 +39,8 @@ end
 -- Notes a change; false when the store did not take it, which undoes nothing.
 local function note(current, action, name, old, new)
   local done, message = store.transaction({
-    audit.statement(action, name, old, new, { actor = current.identity.name, trace_id = current.trace_id }),
+    audit.statement(action, name, old, new, { integration = name, actor = current.identity.name,
+      trace_id = current.trace_id }),
   })
   if not done then
     log.error("a change could not be noted in the audit log", { action = action, integration = name, error = message })
@@ -138,6 +139,11 @@ local function warm_request(current, integration)
   if not body then
     return nil, err
   end
+  for member in pairs(body) do
+    if member ~= "operation" and member ~= "inputs" then
+      return nil, exchange.invalid("#/" .. member, "there is no member " .. member)
+    end
+  end
   if type(body.operation) ~= "string" then
     return nil, exchange.invalid("#/operation", "operation must be the name of an operation")
   end
@@ -170,10 +176,12 @@ local function warm(current)
     branches[index] = function()
       local result, problem = call.run(current.instance.generation, integration.name, body.operation, input,
         { caller = current.identity.name })
-      if result then
-        entries = entries + 1
-      else
+      -- An answer that hides a failure has kept nothing new.
+      problem = problem or result.meta.error
+      if problem then
         failed[#failed + 1] = { pointer = string.format("#/inputs/%d", index - 1), code = problem.code }
+      else
+        entries = entries + 1
       end
       return true
     end
