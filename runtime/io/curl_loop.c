@@ -19,6 +19,7 @@ struct loop_socket {
   int wanted; /* UV_READABLE, UV_WRITABLE: what libcurl waits for; 0: the connection is idle */
   int armed;  /* what the poll waits for */
   bool is_multiplexed;
+  bool has_connected;  /* libcurl has asked for input: while it connects it asks for output alone */
   uint16_t local_port; /* 0 until the connection was idle for the first time */
   struct loop_socket *port_next;
 };
@@ -187,11 +188,31 @@ static struct loop_socket *socket_of(const struct curl_loop *curl_loop, curl_soc
   return curl_loop->sockets[descriptor];
 }
 
+/* Stops watching a socket; closing it is somebody else's. */
+static void let_go(struct curl_loop *curl_loop, struct loop_socket *entry) {
+  forget_port(curl_loop, entry);
+  curl_loop->sockets[entry->descriptor] = NULL;
+  curl_loop->socket_count--;
+  uv_close((uv_handle_t *)&entry->poll, on_socket_closed);
+}
+
+/* libcurl 7.88 closes a socket that has not connected by itself, without a call of
+ * curl_loop_close_socket (mended by its pull request 11439), and only then says "remove". A
+ * watched number that is closed would end the process in libuv's next poll. */
+static bool was_closed_unseen(const struct loop_socket *entry, int what) {
+  return what == CURL_POLL_REMOVE && !entry->has_connected;
+}
+
 static int on_socket_wanted(CURL *easy, curl_socket_t descriptor, int what, void *argument,
                             void *socket_argument) {
   (void)easy, (void)socket_argument;
   struct loop_socket *entry = socket_of(argument, descriptor);
   if (entry == NULL) return 0;
+  if (was_closed_unseen(entry, what)) {
+    let_go(argument, entry);
+    return 0;
+  }
+  entry->has_connected |= what == CURL_POLL_IN || what == CURL_POLL_INOUT;
   entry->wanted = 0;
   if (what == CURL_POLL_IN || what == CURL_POLL_INOUT) entry->wanted |= UV_READABLE;
   if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) entry->wanted |= UV_WRITABLE;
@@ -216,6 +237,8 @@ static int make_room(struct curl_loop *curl_loop, curl_socket_t descriptor) {
 
 static int watch(struct curl_loop *curl_loop, curl_socket_t descriptor, bool is_multiplexed) {
   if (make_room(curl_loop, descriptor) != 0) return -1;
+  /* The number of one that was closed unseen, and is in use again before libcurl said so. */
+  if (curl_loop->sockets[descriptor] != NULL) let_go(curl_loop, curl_loop->sockets[descriptor]);
   struct loop_socket *entry = calloc(1, sizeof *entry);
   if (entry == NULL) return -1;
   if (uv_poll_init(curl_loop->loop, &entry->poll, descriptor) != 0) {
@@ -246,12 +269,7 @@ int curl_loop_close_socket(void *argument, curl_socket_t descriptor) {
   struct curl_loop *curl_loop = argument;
   struct loop_socket *entry = socket_of(curl_loop, descriptor);
   /* The handle goes before the number can be given out again. */
-  if (entry != NULL) {
-    forget_port(curl_loop, entry);
-    curl_loop->sockets[descriptor] = NULL;
-    curl_loop->socket_count--;
-    uv_close((uv_handle_t *)&entry->poll, on_socket_closed);
-  }
+  if (entry != NULL) let_go(curl_loop, entry);
   return close(descriptor);
 }
 

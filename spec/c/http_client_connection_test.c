@@ -103,6 +103,48 @@ static void freeing_closes_the_connection_of_what_is_under_way(void **state) {
   assert_int_equal(http_client_counters(fixture->client)->cancelled, 1);
 }
 
+#define CONNECTING 8
+
+struct connecting {
+  struct http_client_fixture *fixture;
+  struct http_call calls[CONNECTING];
+  bool are_cancelled;
+};
+
+/* Between the turn in which the sockets are made and the poll in which they would connect. */
+static void cancel_connecting(uv_prepare_t *prepare) {
+  struct connecting *connecting = prepare->data;
+  if (connecting->are_cancelled || http_client_connections(connecting->fixture->client) == 0)
+    return;
+  connecting->are_cancelled = true;
+  for (size_t i = 0; i < CONNECTING; i++) http_call_finish(&connecting->calls[i]);
+}
+
+static bool are_cancelled(void *argument) {
+  const struct connecting *connecting = argument;
+  return connecting->are_cancelled;
+}
+
+/* libcurl 7.88 closes a socket that has not connected without a word to CLOSESOCKETFUNCTION. */
+static void calls_that_are_cancelled_while_they_connect_leave_nothing_behind(void **state) {
+  struct http_client_fixture *fixture = *state;
+  struct connecting connecting = {.fixture = fixture};
+  uv_prepare_t prepare;
+  uv_prepare_init(&fixture->timer_loop.loop, &prepare);
+  prepare.data = &connecting;
+  uv_prepare_start(&prepare, cancel_connecting);
+  for (size_t i = 0; i < CONNECTING; i++) {
+    http_call_prepare_get(fixture, &connecting.calls[i], "/");
+    http_call_start(fixture, &connecting.calls[i]);
+  }
+  assert_true(timer_loop_run_until(&fixture->timer_loop, are_cancelled, &connecting, 5000));
+  uv_close((uv_handle_t *)&prepare, NULL);
+  uv_run(&fixture->timer_loop.loop, UV_RUN_NOWAIT);
+  assert_int_equal(http_client_connections(fixture->client), 0);
+  for (int i = 0; i < CONNECTING; i++) http_call_get_expecting(fixture, "/", 200, "ok");
+  assert_int_equal(http_client_connections(fixture->client), 1);
+}
+
 static void a_client_can_go_before_its_operations(void **state) {
   struct http_client_fixture *fixture = *state;
   struct http_call running, over;
@@ -254,6 +296,7 @@ int main(void) {
       PLAIN(a_slow_call_delays_no_other),
       PLAIN(an_operation_can_be_freed_at_any_time),
       PLAIN(freeing_closes_the_connection_of_what_is_under_way),
+      PLAIN(calls_that_are_cancelled_while_they_connect_leave_nothing_behind),
       PLAIN(a_client_can_go_before_its_operations),
       PLAIN(a_connection_is_kept_and_used_again),
       PLAIN(a_fresh_connection_is_made_when_asked_and_joins_the_pool),
