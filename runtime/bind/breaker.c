@@ -285,12 +285,8 @@ static int l_next_change(lua_State *L) {
   lua_settop(L, 0);
   struct operation *operation = operation_open(L, stop_listening);
   struct notice *notice = notice_new(L);
-  struct listener *listener = malloc(sizeof *listener);
-  if (listener == NULL || notice == NULL) {
-    if (notice != NULL) notice_close(notice);
-    free(listener);
-    return luaL_error(L, "no memory to listen");
-  }
+  struct listener *listener = notice_hold(notice, sizeof *listener);
+  if (listener == NULL) return luaL_error(L, "no memory to listen");
   *listener = (struct listener){.notice = notice};
   operation_hold(L, operation, listener);
   if (!breaker_changes_listen(changes_of(L), notice_send, notice))
@@ -307,7 +303,7 @@ static int l_dropped(lua_State *L) {
 static int l_cell(lua_State *L) {
   size_t length;
   const char *name = luaL_checklstring(L, 1, &length);
-  luaL_argcheck(L, length > 0 && length <= BREAKER_NAME_MAX && strlen(name) == length, 1,
+  luaL_argcheck(L, length > 0 && length <= NAME_TABLE_NAME_MAX && strlen(name) == length, 1,
                 "a name has 1 to 127 bytes, none of them zero");
   struct breaker **handle = lua_newuserdatauv(L, sizeof *handle, 0);
   *handle = breakers_cell(shared_of(L)->breakers, name);

@@ -71,11 +71,10 @@ static int cell_configure(lua_State *L) {
 
 /* --- taking --- */
 
-/* One who waits in line. */
+/* One who waits in line. The notice also comes when it is the first's turn, and at the end of a
+ * wait. */
 struct place {
-  struct timer timer; /* its turn when it is the first in line, else the end of its wait */
   struct worker *worker;
-  struct task *task;
   struct notice *notice;
   struct limiter_waiter *waiter;
   uint64_t began_ns;
@@ -83,16 +82,10 @@ struct place {
 
 static void leave(void *pointer) {
   struct place *place = pointer;
-  timer_stop(worker_timers(place->worker), &place->timer);
   if (place->waiter != NULL)
     limiter_leave(place->waiter, clock_monotonic_ns(worker_clock(place->worker)));
-  if (place->notice != NULL) notice_close(place->notice);
+  notice_close(place->notice);
   free(place);
-}
-
-static void on_turn(struct timer *timer) {
-  struct place *place = (struct place *)timer; /* its first member */
-  task_wake(place->task);
 }
 
 static int push_granted(lua_State *L, uint64_t waited_ns) {
@@ -119,32 +112,20 @@ static int looked(lua_State *L, int status, lua_KContext context) {
   if (answer != LIMITER_WAITS) return push_refused(L, answer, retry_after_ns);
   if (look_at_ns != UINT64_MAX) {
     uint64_t delay_ns = look_at_ns > now_ns ? look_at_ns - now_ns : 1;
-    if (timer_start(worker_timers(place->worker), &place->timer, delay_ns, on_turn) != 0)
-      return luaL_error(L, "no memory for a timer");
+    if (notice_after(place->notice, delay_ns) != 0) return luaL_error(L, "no memory for a timer");
   }
   return task_await(L, looked, context);
-}
-
-static struct place *new_place(lua_State *L) {
-  struct task *task = task_current(L); /* may raise: nothing is held yet */
-  struct place *place = calloc(1, sizeof *place);
-  if (place == NULL) return NULL;
-  place->worker = worker_of(L);
-  place->task = task;
-  place->notice = notice_new(L);
-  if (place->notice != NULL) return place;
-  free(place);
-  return NULL;
 }
 
 static int take_in_line(lua_State *L, struct limiter *cell, uint64_t max_wait_ns) {
   lua_settop(L, 2);
   struct operation *operation = operation_open(L, leave);
-  struct place *place = new_place(L);
+  struct notice *notice = notice_new(L);
+  struct place *place = notice_hold(notice, sizeof *place);
   if (place == NULL) return luaL_error(L, "no memory to wait");
-  operation_hold(L, operation, place);
   uint64_t now_ns = now_of(L), retry_after_ns;
-  place->began_ns = now_ns;
+  *place = (struct place){.worker = worker_of(L), .notice = notice, .began_ns = now_ns};
+  operation_hold(L, operation, place);
   enum limiter_answer answer = limiter_take(cell, now_ns, max_wait_ns, notice_send, place->notice,
                                             &place->waiter, &retry_after_ns);
   if (answer == LIMITER_GRANTED) return push_granted(L, 0);
@@ -254,12 +235,8 @@ static int l_next_pause(lua_State *L) {
   lua_settop(L, 0);
   struct operation *operation = operation_open(L, stop_listening);
   struct notice *notice = notice_new(L);
-  struct listener *listener = malloc(sizeof *listener);
-  if (listener == NULL || notice == NULL) {
-    if (notice != NULL) notice_close(notice);
-    free(listener);
-    return luaL_error(L, "no memory to listen");
-  }
+  struct listener *listener = notice_hold(notice, sizeof *listener);
+  if (listener == NULL) return luaL_error(L, "no memory to listen");
   *listener = (struct listener){.limiters = shared_of(L)->limiters, .notice = notice};
   if (!limiters_listen(listener->limiters, notice_send, notice)) {
     notice_close(notice);

@@ -4,10 +4,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/timer.h"
 #include "engine/task.h"
 #include "engine/worker.h"
 
 struct notice {
+  struct timer timer; /* the first member: see on_due */
   struct worker *worker;
   struct task *task; /* NULL once it wants no more */
   struct mailbox_letter letter;
@@ -24,6 +26,13 @@ struct notice *notice_new(lua_State *L) {
   atomic_init(&notice->is_posted, false);
   atomic_init(&notice->references, 1);
   return notice;
+}
+
+void *notice_hold(struct notice *notice, size_t size) {
+  if (notice == NULL) return NULL;
+  void *holder = calloc(1, size);
+  if (holder == NULL) notice_close(notice);
+  return holder;
 }
 
 static void release(struct notice *notice) {
@@ -45,7 +54,17 @@ void notice_send(void *argument) {
   if (worker_post_letter(notice->worker, &notice->letter, on_letter, notice) != 0) release(notice);
 }
 
+static void on_due(struct timer *timer) {
+  struct notice *notice = (struct notice *)timer;
+  task_wake(notice->task);
+}
+
+int notice_after(struct notice *notice, uint64_t delay_ns) {
+  return timer_start(worker_timers(notice->worker), &notice->timer, delay_ns, on_due);
+}
+
 void notice_close(struct notice *notice) {
+  timer_stop(worker_timers(notice->worker), &notice->timer);
   notice->task = NULL;
   release(notice);
 }

@@ -31,7 +31,7 @@ static int open_all(struct shared *shared) {
   if ((shared->statistics = call_statistics_new()) == NULL) return -1;
   if ((shared->breakers = breakers_new()) == NULL) return -1;
   if ((shared->limiters = limiters_new()) == NULL) return -1;
-  if ((shared->slots = slots_registry_new()) == NULL) return -1;
+  if ((shared->slots = slots_table_new()) == NULL) return -1;
   if ((shared->singleflight = singleflight_new()) == NULL) return -1;
   if ((shared->cache = cache_new(CACHE_BYTES_MAX)) == NULL) return -1;
   if ((shared->publications = publications_new()) == NULL) return -1;
@@ -64,7 +64,7 @@ void process_close(struct shared *shared) {
   cache_free(shared->cache);
   singleflight_free(shared->singleflight);
   call_statistics_free(shared->statistics);
-  slots_registry_free(shared->slots);
+  name_table_free(shared->slots);
   limiters_free(shared->limiters);
   breakers_free(shared->breakers);
   counters_free(shared->counters);

@@ -11,10 +11,10 @@ struct breakers;
 struct counters;
 struct limiters;
 struct log;
+struct name_table;
 struct publications;
 struct secrets;
 struct singleflight;
-struct slots_registry;
 struct store;
 struct tls_identity;
 
@@ -24,7 +24,7 @@ struct shared {
   struct counters *counters;
   struct breakers *breakers;
   struct limiters *limiters;
-  struct slots_registry *slots;
+  struct name_table *slots;
   struct call_statistics *statistics;
   struct singleflight *singleflight;
   struct cache *cache;

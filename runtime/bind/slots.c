@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "base/timer.h"
+#include "base/clock.h"
 #include "bind/notice.h"
 #include "bind/operation.h"
 #include "bind/shared.h"
@@ -51,26 +51,20 @@ static int slot_leave(lua_State *L) {
 /* --- entering --- */
 
 struct place {
-  struct timer timer;
-  struct worker *worker;
-  struct task *task;
   struct notice *notice;
   struct slot_waiter *waiter; /* NULL once it has what it waited for */
-  bool is_late;
+  uint64_t give_up_ns;
 };
 
 static void leave(void *pointer) {
   struct place *place = pointer;
-  timer_stop(worker_timers(place->worker), &place->timer);
   if (place->waiter != NULL) slot_waiter_leave(place->waiter, false);
   notice_close(place->notice);
   free(place);
 }
 
-static void on_late(struct timer *timer) {
-  struct place *place = (struct place *)timer; /* its first member */
-  place->is_late = true;
-  task_wake(place->task);
+static uint64_t now_of(lua_State *L) {
+  return clock_monotonic_ns(worker_clock(worker_of(L)));
 }
 
 static int push_refused(lua_State *L) {
@@ -90,32 +84,21 @@ static int waited(lua_State *L, int status, lua_KContext context) {
     lua_pushvalue(L, 3);
     return 1;
   }
-  if (place->is_late) return push_refused(L);
+  if (now_of(L) >= place->give_up_ns) return push_refused(L);
   return task_await(L, waited, context);
-}
-
-static struct place *new_place(lua_State *L) {
-  struct task *task = task_current(L); /* may raise: nothing is held yet */
-  struct place *place = calloc(1, sizeof *place);
-  if (place == NULL) return NULL;
-  place->worker = worker_of(L);
-  place->task = task;
-  place->notice = notice_new(L);
-  if (place->notice != NULL) return place;
-  free(place);
-  return NULL;
 }
 
 static int enter_in_line(lua_State *L, struct slots *cell, double seconds) {
   struct operation *operation = operation_open(L, leave);
-  struct place *place = new_place(L);
+  struct notice *notice = notice_new(L);
+  struct place *place = notice_hold(notice, sizeof *place);
   if (place == NULL) return luaL_error(L, "no memory to wait");
-  operation_hold(L, operation, place);
-  place->waiter = slots_wait(cell, notice_send, place->notice);
-  if (place->waiter == NULL) return push_refused(L);
   uint64_t wait_ns = (uint64_t)((seconds < SECONDS_MAX ? seconds : SECONDS_MAX) * 1e9);
-  if (timer_start(worker_timers(place->worker), &place->timer, wait_ns, on_late) != 0)
-    return luaL_error(L, "no memory for a timer");
+  *place = (struct place){.notice = notice, .give_up_ns = now_of(L) + wait_ns};
+  operation_hold(L, operation, place);
+  place->waiter = slots_wait(cell, notice_send, notice);
+  if (place->waiter == NULL) return push_refused(L);
+  if (notice_after(notice, wait_ns) != 0) return luaL_error(L, "no memory for a timer");
   return waited(L, LUA_OK, 4);
 }
 

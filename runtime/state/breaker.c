@@ -25,13 +25,11 @@ struct breaker {
   uint64_t leases[BREAKER_PROBES_MAX]; /* their deadlines; 0: free */
   uint32_t leases_out, leases_used;    /* how many; those before leases_used may be out */
   uint64_t opened_total, refused_total;
-  char name[BREAKER_NAME_MAX + 1];
+  const char *name; /* the table's */
 };
 
 struct breakers {
-  pthread_mutex_t mutex; /* the table */
-  struct breaker *cells[BREAKERS_MAX];
-  size_t count;
+  struct name_table *cells;
   struct breaker_changes *changes;
 };
 
@@ -64,66 +62,42 @@ const char *breaker_reason_text(enum breaker_reason reason) {
 
 /* --- the registry --- */
 
+static void open_cell(void *cell, const char *name, void *context) {
+  struct breaker *breaker = cell;
+  breaker->name = name;
+  breaker->changes = context;
+  breaker->settings = defaults;
+  pthread_mutex_init(&breaker->mutex, NULL);
+  atomic_init(&breaker->is_closed, true);
+}
+
+static void close_cell(void *cell) {
+  struct breaker *breaker = cell;
+  pthread_mutex_destroy(&breaker->mutex);
+}
+
 struct breakers *breakers_new(void) {
   struct breakers *breakers = calloc(1, sizeof *breakers);
   if (breakers == NULL) return NULL;
   breakers->changes = breaker_changes_new();
-  if (breakers->changes == NULL) {
-    free(breakers);
-    return NULL;
-  }
-  pthread_mutex_init(&breakers->mutex, NULL);
-  return breakers;
+  breakers->cells = name_table_new(&(struct name_table_kind){.cell_size = sizeof(struct breaker),
+                                                             .open = open_cell,
+                                                             .close = close_cell,
+                                                             .context = breakers->changes});
+  if (breakers->changes != NULL && breakers->cells != NULL) return breakers;
+  breakers_free(breakers);
+  return NULL;
 }
 
 void breakers_free(struct breakers *breakers) {
   if (breakers == NULL) return;
-  for (size_t i = 0; i < breakers->count; i++) {
-    pthread_mutex_destroy(&breakers->cells[i]->mutex);
-    free(breakers->cells[i]);
-  }
-  pthread_mutex_destroy(&breakers->mutex);
+  name_table_free(breakers->cells);
   breaker_changes_free(breakers->changes);
   free(breakers);
 }
 
-/* Where the name is, or where it would go: cells are sorted by name. */
-static size_t place_of(const struct breakers *breakers, const char *name) {
-  size_t low = 0, high = breakers->count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (strcmp(breakers->cells[middle]->name, name) < 0)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-static struct breaker *add(struct breakers *breakers, const char *name, size_t at) {
-  size_t length = strlen(name);
-  if (breakers->count == BREAKERS_MAX || length == 0 || length > BREAKER_NAME_MAX) return NULL;
-  struct breaker *breaker = calloc(1, sizeof *breaker);
-  if (breaker == NULL) return NULL;
-  breaker->changes = breakers->changes;
-  breaker->settings = defaults;
-  pthread_mutex_init(&breaker->mutex, NULL);
-  atomic_init(&breaker->is_closed, true);
-  memcpy(breaker->name, name, length);
-  memmove(&breakers->cells[at + 1], &breakers->cells[at],
-          (breakers->count - at) * sizeof breakers->cells[0]);
-  breakers->cells[at] = breaker;
-  breakers->count++;
-  return breaker;
-}
-
 struct breaker *breakers_cell(struct breakers *breakers, const char *name) {
-  pthread_mutex_lock(&breakers->mutex);
-  size_t at = place_of(breakers, name);
-  bool found = at < breakers->count && strcmp(breakers->cells[at]->name, name) == 0;
-  struct breaker *breaker = found ? breakers->cells[at] : add(breakers, name, at);
-  pthread_mutex_unlock(&breakers->mutex);
-  return breaker;
+  return name_table_cell(breakers->cells, name);
 }
 
 const char *breaker_name(const struct breaker *breaker) {
@@ -166,7 +140,7 @@ static void tell(struct breaker *breaker, enum breaker_state from, enum breaker_
                                   .mode = breaker->mode,
                                   .reason = reason,
                                   .at_ns = breaker->now_ns};
-  memcpy(change.name, breaker->name, sizeof change.name);
+  memcpy(change.name, breaker->name, strlen(breaker->name) + 1);
   breaker_changes_add(breaker->changes, &change);
 }
 

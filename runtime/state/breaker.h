@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BREAKERS_MAX 4096
-#define BREAKER_NAME_MAX 127
+#include "state/name_table.h"
+
 #define BREAKER_PROBES_MAX 1000   /* leases out at a time, whatever half_open_calls says */
 #define BREAKER_RATE_CALLS_MIN 10 /* verdicts in the window before a rate means anything */
 
@@ -82,8 +82,8 @@ struct breaker_permit {
 struct breakers *breakers_new(void);
 void breakers_free(struct breakers *breakers);
 
-/* The cell of a name of 1 to BREAKER_NAME_MAX bytes, made closed at the first call. Owned by the
- * registry. NULL when there are BREAKERS_MAX or memory ran out. */
+/* The cell of a name of 1 to NAME_TABLE_NAME_MAX bytes, made closed at the first call. Owned by the
+ * registry. NULL when there are NAME_TABLE_CELLS_MAX or memory ran out. */
 struct breaker *breakers_cell(struct breakers *breakers, const char *name);
 
 /* The changes of all cells, owned by the registry. */

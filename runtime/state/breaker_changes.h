@@ -12,7 +12,7 @@
 #define BREAKER_CHANGES_MAX 1024 /* beyond them the newest is dropped and counted */
 
 struct breaker_change {
-  char name[BREAKER_NAME_MAX + 1];
+  char name[NAME_TABLE_NAME_MAX + 1];
   enum breaker_state from, to; /* the same when only the mode changed */
   enum breaker_mode mode;
   enum breaker_reason reason;

@@ -48,13 +48,11 @@ struct limiter {
   uint64_t granted_total, refused_total, waited_total;
   bool is_touched;       /* since it was last saved */
   bool is_paused_unsaid; /* under the owner's pauses_mutex */
-  char name[LIMITER_NAME_MAX + 1];
+  const char *name;      /* the table's */
 };
 
 struct limiters {
-  pthread_mutex_t mutex; /* the table */
-  struct limiter *cells[LIMITERS_MAX];
-  size_t count;
+  struct name_table *cells;
   pthread_mutex_t pauses_mutex; /* taken with a cell's mutex held, never the other way */
   size_t unsaid;
   void (*notify)(void *);
@@ -63,78 +61,62 @@ struct limiters {
 
 /* --- the registry --- */
 
+static void open_cell(void *cell, const char *name, void *context) {
+  struct limiter *limiter = cell;
+  limiter->name = name;
+  limiter->owner = context;
+  pthread_mutex_init(&limiter->mutex, NULL);
+  limiter->minute = (struct bucket){.rate = LIMITER_NO_LIMIT, .period_ns = NS_PER_MINUTE};
+  limiter->hour = (struct bucket){.rate = LIMITER_NO_LIMIT, .period_ns = NS_PER_HOUR};
+}
+
+static void close_cell(void *cell) {
+  struct limiter *limiter = cell;
+  pthread_mutex_destroy(&limiter->mutex);
+}
+
 struct limiters *limiters_new(void) {
   struct limiters *limiters = calloc(1, sizeof *limiters);
   if (limiters == NULL) return NULL;
-  pthread_mutex_init(&limiters->mutex, NULL);
+  limiters->cells = name_table_new(&(struct name_table_kind){.cell_size = sizeof(struct limiter),
+                                                             .open = open_cell,
+                                                             .close = close_cell,
+                                                             .context = limiters});
+  if (limiters->cells == NULL) {
+    free(limiters);
+    return NULL;
+  }
   pthread_mutex_init(&limiters->pauses_mutex, NULL);
   return limiters;
 }
 
 void limiters_free(struct limiters *limiters) {
   if (limiters == NULL) return;
-  for (size_t i = 0; i < limiters->count; i++) {
-    pthread_mutex_destroy(&limiters->cells[i]->mutex);
-    free(limiters->cells[i]);
-  }
+  name_table_free(limiters->cells);
   pthread_mutex_destroy(&limiters->pauses_mutex);
-  pthread_mutex_destroy(&limiters->mutex);
   free(limiters);
 }
 
-/* Where the name is, or where it would go: cells are sorted by name. */
-static size_t place_of(const struct limiters *limiters, const char *name) {
-  size_t low = 0, high = limiters->count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (strcmp(limiters->cells[middle]->name, name) < 0)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-static struct limiter *add(struct limiters *limiters, const char *name, size_t at) {
-  size_t length = strlen(name);
-  if (limiters->count == LIMITERS_MAX || length == 0 || length > LIMITER_NAME_MAX) return NULL;
-  struct limiter *limiter = calloc(1, sizeof *limiter);
-  if (limiter == NULL) return NULL;
-  limiter->owner = limiters;
-  pthread_mutex_init(&limiter->mutex, NULL);
-  limiter->minute = (struct bucket){.rate = LIMITER_NO_LIMIT, .period_ns = NS_PER_MINUTE};
-  limiter->hour = (struct bucket){.rate = LIMITER_NO_LIMIT, .period_ns = NS_PER_HOUR};
-  memcpy(limiter->name, name, length);
-  memmove(&limiters->cells[at + 1], &limiters->cells[at],
-          (limiters->count - at) * sizeof limiters->cells[0]);
-  limiters->cells[at] = limiter;
-  limiters->count++;
-  return limiter;
-}
-
 struct limiter *limiters_cell(struct limiters *limiters, const char *name) {
-  pthread_mutex_lock(&limiters->mutex);
-  size_t at = place_of(limiters, name);
-  bool found = at < limiters->count && strcmp(limiters->cells[at]->name, name) == 0;
-  struct limiter *limiter = found ? limiters->cells[at] : add(limiters, name, at);
-  pthread_mutex_unlock(&limiters->mutex);
-  return limiter;
+  return name_table_cell(limiters->cells, name);
+}
+
+/* Whether its pause has not been told; then it is. */
+static int take_pause(void *cell, void *argument) {
+  struct limiter *limiter = cell;
+  struct limiters *limiters = argument;
+  if (!limiter->is_paused_unsaid) return 0;
+  limiter->is_paused_unsaid = false;
+  limiters->unsaid--;
+  return 1;
 }
 
 const char *limiters_take_paused(struct limiters *limiters) {
-  const char *name = NULL;
-  pthread_mutex_lock(&limiters->mutex);
   pthread_mutex_lock(&limiters->pauses_mutex);
-  for (size_t i = 0; limiters->unsaid > 0 && name == NULL && i < limiters->count; i++) {
-    struct limiter *limiter = limiters->cells[i];
-    if (!limiter->is_paused_unsaid) continue;
-    limiter->is_paused_unsaid = false;
-    limiters->unsaid--;
-    name = limiter->name;
-  }
+  const struct limiter *limiter =
+      limiters->unsaid > 0 ? name_table_find(limiters->cells, take_pause, limiters) : NULL;
   pthread_mutex_unlock(&limiters->pauses_mutex);
-  pthread_mutex_unlock(&limiters->mutex);
-  return name;
+  return limiter != NULL ? limiter->name : NULL;
 }
 
 bool limiters_listen(struct limiters *limiters, void (*notify)(void *), void *argument) {

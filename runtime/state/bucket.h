@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LIMITERS_MAX 4096
-#define LIMITER_NAME_MAX 127
+#include "state/name_table.h"
+
 #define LIMITER_RATE_MAX 1000000000 /* a minute, an hour, and in one burst */
 #define LIMITER_NO_LIMIT (-1)
 
@@ -51,8 +51,8 @@ struct limiter_memory {
 
 struct limiters *limiters_new(void);
 void limiters_free(struct limiters *limiters);
-/* The cell of a name of 1 to LIMITER_NAME_MAX bytes, made full and without limits at the first
- * call. Owned by the registry. NULL when there are LIMITERS_MAX or memory ran out. */
+/* The cell of a name of 1 to NAME_TABLE_NAME_MAX bytes, made full and without limits at the first
+ * call. Owned by the registry. NULL when there are NAME_TABLE_CELLS_MAX or memory ran out. */
 struct limiter *limiters_cell(struct limiters *limiters, const char *name);
 
 /* The name of a limiter that was paused since it was last taken here, or NULL. */

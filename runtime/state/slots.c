@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct slot_waiter {
   struct slots *slots;
@@ -16,67 +15,27 @@ struct slots {
   pthread_mutex_t mutex;
   size_t used, max, waiting, queue_max;
   struct slot_waiter *first, *last;
-  char name[SLOTS_NAME_MAX + 1];
 };
 
-struct slots_registry {
-  pthread_mutex_t mutex;
-  struct slots *cells[SLOTS_NAMES_MAX]; /* sorted by name */
-  size_t count;
-};
-
-/* --- the registry --- */
-
-struct slots_registry *slots_registry_new(void) {
-  struct slots_registry *registry = calloc(1, sizeof *registry);
-  if (registry != NULL) pthread_mutex_init(&registry->mutex, NULL);
-  return registry;
-}
-
-void slots_registry_free(struct slots_registry *registry) {
-  if (registry == NULL) return;
-  for (size_t i = 0; i < registry->count; i++) {
-    pthread_mutex_destroy(&registry->cells[i]->mutex);
-    free(registry->cells[i]);
-  }
-  pthread_mutex_destroy(&registry->mutex);
-  free(registry);
-}
-
-static size_t place_of(const struct slots_registry *registry, const char *name) {
-  size_t low = 0, high = registry->count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (strcmp(registry->cells[middle]->name, name) < 0)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-static struct slots *add(struct slots_registry *registry, const char *name, size_t at) {
-  size_t length = strlen(name);
-  if (registry->count == SLOTS_NAMES_MAX || length == 0 || length > SLOTS_NAME_MAX) return NULL;
-  struct slots *slots = calloc(1, sizeof *slots);
-  if (slots == NULL) return NULL;
+static void open_cell(void *cell, const char *name, void *context) {
+  (void)name, (void)context;
+  struct slots *slots = cell;
   pthread_mutex_init(&slots->mutex, NULL);
   slots->queue_max = SLOTS_QUEUE_DEFAULT;
-  memcpy(slots->name, name, length);
-  memmove(&registry->cells[at + 1], &registry->cells[at],
-          (registry->count - at) * sizeof registry->cells[0]);
-  registry->cells[at] = slots;
-  registry->count++;
-  return slots;
 }
 
-struct slots *slots_cell(struct slots_registry *registry, const char *name) {
-  pthread_mutex_lock(&registry->mutex);
-  size_t at = place_of(registry, name);
-  bool found = at < registry->count && strcmp(registry->cells[at]->name, name) == 0;
-  struct slots *slots = found ? registry->cells[at] : add(registry, name, at);
-  pthread_mutex_unlock(&registry->mutex);
-  return slots;
+static void close_cell(void *cell) {
+  struct slots *slots = cell;
+  pthread_mutex_destroy(&slots->mutex);
+}
+
+struct name_table *slots_table_new(void) {
+  return name_table_new(&(struct name_table_kind){
+      .cell_size = sizeof(struct slots), .open = open_cell, .close = close_cell});
+}
+
+struct slots *slots_cell(struct name_table *table, const char *name) {
+  return name_table_cell(table, name);
 }
 
 /* --- the slots; the mutex is held --- */

@@ -7,11 +7,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SLOTS_NAMES_MAX 4096
-#define SLOTS_NAME_MAX 127
+#include "state/name_table.h"
+
 #define SLOTS_QUEUE_DEFAULT 1000
 
-struct slots_registry;
 struct slots;
 struct slot_waiter;
 
@@ -19,11 +18,11 @@ struct slots_state {
   size_t used, max, waiting; /* max 0: no limit */
 };
 
-struct slots_registry *slots_registry_new(void);
-void slots_registry_free(struct slots_registry *registry);
-/* The cell of a name of 1 to SLOTS_NAME_MAX bytes, without a limit at the first call. Owned by
- * the registry. NULL when there are SLOTS_NAMES_MAX or memory ran out. */
-struct slots *slots_cell(struct slots_registry *registry, const char *name);
+/* A table of slots, to be freed with name_table_free; NULL without memory. */
+struct name_table *slots_table_new(void);
+/* The cell of a name of 1 to NAME_TABLE_NAME_MAX bytes, without a limit at the first call. Owned by
+ * the table. NULL when there are NAME_TABLE_CELLS_MAX or memory ran out. */
+struct slots *slots_cell(struct name_table *table, const char *name);
 
 /* 0: no limit. More let waiters in; fewer let nobody in until enough have left. `queue_max`: how
  * many may wait at a time; those who do already stay. */

@@ -502,15 +502,15 @@ static void modes_and_counts_survive_a_restart(void **state) {
 /* --- the registry --- */
 
 static void a_name_has_one_cell_and_names_are_bounded(void **state) {
-  char name[BREAKER_NAME_MAX + 2];
+  char name[NAME_TABLE_NAME_MAX + 2];
   memset(name, 'n', sizeof name - 1);
   name[sizeof name - 1] = '\0';
   assert_null(breakers_cell(*state, name));
   assert_null(breakers_cell(*state, ""));
-  name[BREAKER_NAME_MAX] = '\0';
+  name[NAME_TABLE_NAME_MAX] = '\0';
   assert_ptr_equal(breakers_cell(*state, name), breakers_cell(*state, name));
   struct breaker *first = breakers_cell(*state, "cell 1");
-  for (int i = 0; i < BREAKERS_MAX - 1; i++) {
+  for (int i = 0; i < NAME_TABLE_CELLS_MAX - 1; i++) {
     snprintf(name, sizeof name, "cell %d", i);
     assert_string_equal(breaker_name(breakers_cell(*state, name)), name);
   }

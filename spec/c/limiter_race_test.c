@@ -105,9 +105,9 @@ static void *run(void *argument) {
 static void eight_threads_take_no_more_than_there_is(void **unused) {
   (void)unused;
   struct limiters *limiters = limiters_new();
-  struct slots_registry *registry = slots_registry_new();
+  struct name_table *table = slots_table_new();
   struct race race = {.limiter = limiters_cell(limiters, "race"),
-                      .slots = slots_cell(registry, "race")};
+                      .slots = slots_cell(table, "race")};
   const struct limiter_settings settings = {
       .per_minute = PER_MINUTE, .per_hour = LIMITER_NO_LIMIT, .burst = BURST, .queue_max = THREADS};
   uint64_t began_ns = clock_real_monotonic_ns();
@@ -129,7 +129,7 @@ static void eight_threads_take_no_more_than_there_is(void **unused) {
   assert_int_equal(state.used, 0);
   assert_int_equal(state.waiting, 0);
   for (unsigned i = 0; i < THREADS; i++) sem_destroy(&racers[i].wake);
-  slots_registry_free(registry);
+  name_table_free(table);
   limiters_free(limiters);
 }
 
