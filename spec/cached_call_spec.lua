@@ -23,6 +23,8 @@ return {
       fallback = function(ctx, input, err) return { guessed = input.id, because = err.code } end },
     waits = { run = function(ctx) return ctx.http.get("/guess").json end,
       fallback = function(ctx) ctx.sleep(100) return {} end },
+    fetches = { run = function(ctx) return ctx.http.get("/guess").json end,
+      fallback = function(ctx) return { got = ctx.cache.fetch("k", 10, function() return 1 end) } end },
     raises = { run = function(ctx) return ctx.http.get("/guess").json end,
       fallback = function() error("no idea") end },
     forget = { input = true,
@@ -405,6 +407,7 @@ describe("a failure", function()
     local it = acme()
     it.upstream("GET /guess", { status = 500, json = {} })
     assert.equal("upstream_error", failure(it.call, "waits").code)
+    assert.equal("upstream_error", failure(it.call, "fetches").code)
     assert.equal("upstream_error", failure(it.call, "raises").code)
   end)
 

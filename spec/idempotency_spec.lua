@@ -230,6 +230,30 @@ describe("Idempotency-Key", function()
   end)
 
 
+  it("lets one of a hundred at once run of a cached operation, and keeps an answer of the cache too", function()
+    shop:script("POST /orders", { delay = 0.3, json = { n = 1 } })
+    local ran, sends = 0, {}
+    for index = 1, 100 do
+      sends[index] = task.spawn(function()
+        local status, _, headers = send("look_up", { item = "cached once" })
+        if status == 200 and not headers["idempotent-replayed"] then ran = ran + 1 end
+        assert(status == 200 or status == 409 and headers["retry-after"], status)
+      end)
+    end
+    for _, one in ipairs(sends) do assert(one:join()) end
+    assert.equal(1, #shop.requests)
+    assert.equal(1, ran)
+    -- Without a key the answer comes the short way, from the cache; with a new one it is kept.
+    assert.equal(200, (service:call("shop", "look_up", { item = "cached once" })))
+    key = key .. "-other"
+    local status, body, headers = send("look_up", { item = "cached once" })
+    assert.is_nil(headers["idempotent-replayed"])
+    assert.is_true(json.decode(body).meta.from_cache)
+    assert_replayed("look_up", { item = "cached once" }, status, body, headers)
+    assert.equal(1, #shop.requests)
+  end)
+
+
   it("lets one of a hundred at once run again", function()
     shop:script("POST /orders", { status = 500, json = {} })
     assert_problem(502, "upstream_error", send("again"))

@@ -20,14 +20,6 @@ return {
   operations = {
     get = { input = input, run = get, mock = mock },
     look = { input = input, run = get, mock = mock, cache = true },
-    order = { input = input, run = function(ctx, given) return ctx.http.post("/orders", { json = given }).json end },
-    look_post = { input = input, cache = true, run = function(ctx, given)
-      return ctx.http.post("/orders", { json = given }).json
-    end },
-    clumsy = { input = input, run = function(ctx, given)
-      get(ctx, given)
-      error("mine")
-    end },
   },
 }
 ]]
@@ -44,10 +36,6 @@ local INTEGRATIONS = {
     .. "rate_limit_calls_per_hour = 1000000 }",
   "mocks = { cache_ttl_seconds = 0.02 }",
   "mocked = { is_mock_mode = true }",
-  "keyed = {}",
-  "leaves = { timeout_seconds = 0.3, circuit_breaker_enabled = false }",
-  "paused = { rate_limit_enabled = true }",
-  "held = {}",
   "opened = {}",
 }
 

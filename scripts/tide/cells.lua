@@ -34,7 +34,7 @@ local function configure(cells, values)
     failure_rate = values.circuit_breaker_failure_rate,
     slow_call_ms = values.slow_call_ms,
   }
-  cells.slots:configure(values.max_concurrency)
+  cells.slots:configure(values.max_concurrency, values.rate_limit_queue)
   cells.values = values
 end
 

@@ -222,12 +222,17 @@ local MEMBERS = {
 }
 
 
--- The `cache` member of a ctx.
-function M.new(call)
+-- The `cache` member of a ctx; `purpose` as for context.new.
+function M.new(call, _, purpose)
   local members = {}
   for name, member in pairs(MEMBERS) do
     members[name] = function(...)
       return member(call, ...)
+    end
+  end
+  if purpose == "fallback" then
+    members.fetch = function()
+      script.misuse("ctx.cache.fetch: a fallback may not wait")
     end
   end
   return members

@@ -101,6 +101,12 @@ end
 -- Writing -----------------------------------------------------------------------------------------
 
 
+-- The statement that keeps the state of a breaker, for the transaction that notes why.
+function M.breaker_statement(name)
+  return { PUT, name, "breaker", json.encode(breaker.cell(name):save()), time.format(), n = 4 }
+end
+
+
 local function put(name, kind, state)
   local queued, message = store.enqueue(PUT, name, kind, json.encode(state), time.format())
   if not queued then

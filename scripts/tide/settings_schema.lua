@@ -127,7 +127,8 @@ M.integration = {
   { name = "circuit_breaker_failure_rate", type = "number", min = 0, max = 1, live = true,
     description = "Share of failures in the window that opens the breaker." },
   { name = "slow_call_ms", type = "number", min = 1, max = 3600000, live = true,
-    description = "A call that takes longer counts as slow." },
+    description = "A call that takes longer counts as slow: a share of them as large as "
+      .. "circuit_breaker_failure_rate in the window opens the breaker." },
   { name = "rate_limit_enabled", type = "boolean", default = true, live = true, column = true,
     description = "Whether calls to the third party are limited." },
   { name = "rate_limit_calls_per_minute", type = "integer", default = 60, min = 0, max = 100000000,

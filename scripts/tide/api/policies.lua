@@ -7,6 +7,7 @@ local task = require "tide.task"
 local audit = require "tide.audit"
 local call = require "tide.call"
 local cells = require "tide.cells"
+local policy_state = require "tide.policy_state"
 local errors = require "tide.errors"
 local secrets = require "tide.secrets"
 local cache = require "tide.state.cache"
@@ -36,11 +37,13 @@ local function integration_of(current)
 end
 
 
--- Notes a change; false when the store did not take it, which undoes nothing.
-local function note(current, action, name, old, new)
+-- Notes a change, with what else has to be kept of it. A store that does not take it undoes nothing:
+-- who stops calls must be able to while it is away.
+local function note(current, action, name, old, new, kept)
   local done, message = store.transaction({
     audit.statement(action, name, old, new, { integration = name, actor = current.identity.name,
       trace_id = current.trace_id }),
+    kept,
   })
   if not done then
     log.error("a change could not be noted in the audit log", { action = action, integration = name, error = message })
@@ -71,7 +74,8 @@ local function put_breaker(current)
   local cell = cells.of(integration, false).breaker
   local before = cell:mode()
   cell:set_mode(body.mode)
-  note(current, "breaker.mode", integration.name, { mode = before }, { mode = body.mode })
+  note(current, "breaker.mode", integration.name, { mode = before }, { mode = body.mode },
+    policy_state.breaker_statement(cells.name(integration, false)))
   return { status = 200, json = { data = breaker.info(cell) } }
 end
 

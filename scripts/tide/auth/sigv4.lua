@@ -6,6 +6,7 @@ local errors = require "tide.errors"
 local secrets = require "tide.secrets"
 local time = require "tide.time"
 local request_of = require "tide.upstream.request"
+local paths = require "tide.upstream.path"
 
 local M = {}
 
@@ -27,26 +28,11 @@ local function decode_percent(text)
 end
 
 
--- Without empty segments and dots, as the services do before they look at a path.
-local function normalised(path)
-  local kept = {}
-  for segment in path:gmatch("[^/]+") do
-    if segment == ".." then
-      kept[#kept] = nil
-    elseif segment ~= "." then
-      kept[#kept + 1] = segment
-    end
-  end
-  local trailing = #kept > 0 and path:match("/%.?%.?$") and "/" or ""
-  return "/" .. table.concat(kept, "/") .. trailing
-end
-
-
 -- The path that is signed for a path as sent. S3 signs names as they are, encoded once; the others
--- encode the path as sent once more.
+-- encode the path once more, without the empty segments and dots that they do not look at.
 function M.canonical_path(path, service)
   local decode = service == "s3"
-  return ((decode and path or normalised(path)):gsub("[^/]+", function(segment)
+  return ((decode and path or paths.normalise(path)):gsub("[^/]+", function(segment)
     return http.encode(decode and decode_percent(segment) or segment)
   end))
 end

@@ -3,6 +3,7 @@
 
 local http = require "tide.http"
 local errors = require "tide.errors"
+local paths = require "tide.upstream.path"
 local request_of = require "tide.upstream.request"
 
 local M = {}
@@ -29,20 +30,6 @@ function M.location(response, expect)
 end
 
 
-local function without_dots(path)
-  local kept = {}
-  for segment in path:gmatch("[^/]+") do
-    if segment == ".." then
-      kept[#kept] = nil
-    elseif segment ~= "." then
-      kept[#kept + 1] = segment
-    end
-  end
-  local trailing = path:match("/%.?%.?$") and #kept > 0 and "/" or ""
-  return "/" .. table.concat(kept, "/") .. trailing
-end
-
-
 -- RFC 3986, 5.2, as far as http needs it.
 local function resolve(base, location)
   location = location:gsub("#.*$", "")
@@ -64,7 +51,7 @@ local function resolve(base, location)
   if new_path:sub(1, 1) ~= "/" then
     new_path = path:gsub("[^/]*$", "") .. new_path
   end
-  return scheme .. "//" .. authority .. without_dots(new_path) .. query
+  return scheme .. "//" .. authority .. paths.normalise(new_path) .. query
 end
 
 M.resolve = resolve
