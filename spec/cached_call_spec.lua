@@ -231,6 +231,20 @@ describe("a cached operation", function()
     assert.equal(1, #it.requests)
   end)
 
+  it("remembers no more inputs than there is room for, and answers all the same", function()
+    local it = acme { rate_limit_enabled = false }
+    it.upstream("GET /things/*", { json = { fine = true } })
+    local operation = it.generation.integrations.acme.operations.look
+    for index = 1, 1100 do
+      it.call("outer", { id = tostring(index) })
+      assert.is_true(operation.memo.count <= 1000)
+    end
+    assert.is_true(it.call("outer", { id = "1100" }).from_cache)
+    assert.is_true(it.call("outer", { id = "1" }).from_cache)
+    it.call("outer", { id = ("x"):rep(300) })
+    assert.is_true(it.call("outer", { id = ("x"):rep(300) }).from_cache)
+  end)
+
   it("counts what came of each call and each look-up", function()
     local it = acme()
     local function all()

@@ -133,6 +133,23 @@ describe("a third party that says when it will take calls again", function()
     end
   end)
 
+  it("may name an instant, in seconds or in milliseconds", function()
+    for _, unit in ipairs({ 1, 1000 }) do
+      local it = acme { rate_limit_enabled = false }
+      local reset = math.ceil(time.now()) + 7
+      it.upstream("GET /thing", {
+        { json = {}, headers = { ["X-RateLimit-Remaining"] = "0",
+          ["X-RateLimit-Reset"] = ("%d"):format(reset * unit) } },
+        { json = {} },
+      })
+      it.call("get")
+      local began = time.now()
+      it.call("get")
+      local waited = time.now() - began
+      assert.is_true(waited > 6 and waited < 8.1, "waited " .. waited)
+    end
+  end)
+
   it("is believed up to rate_limit_pause_max_seconds", function()
     local it = acme { rate_limit_pause_max_seconds = 3 }
     it.upstream("GET /thing", { { status = 503, json = {}, headers = { ["Retry-After"] = "9999" } }, { json = {} } })

@@ -51,21 +51,49 @@ end
 -- Keys of inputs as they were written: checking and preparing an input that came before in the
 -- same words gives the same key (kept.lua reads this).
 local MEMO_ENTRIES_MAX = 1000
-local MEMO_TEXT_MAX = 1024
+local MEMO_TEXT_MAX = 256
+-- Of all operations of this worker: callers decide what they send.
+local MEMO_TOTAL_MAX = 20000
+
+local remembering = setmetatable({}, { __mode = "k" })
+local remembered = 0
+
+
+local function forget_all()
+  for operation in pairs(remembering) do
+    operation.memo = nil
+    remembering[operation] = nil
+  end
+  remembered = 0
+end
+
+
+-- What is remembered of an operation, empty when its values are others or it is full.
+local function memo_of(operation)
+  local memo = operation.memo
+  local values = operation.integration.values
+  if memo == nil or memo.values ~= values or memo.count >= MEMO_ENTRIES_MAX then
+    remembered = remembered - (memo and memo.count or 0)
+    memo = { values = values, count = 0, keys = {} }
+    operation.memo = memo
+    remembering[operation] = true
+  end
+  return memo
+end
+
 
 local function remember(operation, text, key)
   if text == nil or key == nil or #text > MEMO_TEXT_MAX then
     return
   end
-  local memo = operation.memo
-  local values = operation.integration.values
-  if memo == nil or memo.values ~= values or memo.count >= MEMO_ENTRIES_MAX then
-    memo = { values = values, count = 0, keys = {} }
-    operation.memo = memo
+  if remembered >= MEMO_TOTAL_MAX then
+    forget_all()
   end
+  local memo = memo_of(operation)
   if memo.keys[text] == nil then
     memo.keys[text] = key
     memo.count = memo.count + 1
+    remembered = remembered + 1
   end
 end
 

@@ -3,6 +3,7 @@
 
 local task = require "tide.task"
 local log = require "tide.log"
+local redact = require "tide.redact"
 local run = require "tide.policy.run"
 local cache = require "tide.policy.cache"
 
@@ -33,7 +34,7 @@ local function ask(call, fallback, err)
   if failure ~= err then
     log.warn("the fallback failed too", {
       integration = call.integration.name, operation = call.operation.name, trace_id = call.trace_id,
-      error = type(failure) == "table" and failure.message or tostring(failure or "it waited"),
+      error = redact.text(type(failure) == "table" and failure.message or tostring(failure or "it waited")),
     })
   end
 end

@@ -9,8 +9,9 @@ local script = require "tide.script"
 
 local M = {}
 
--- Reset times above this are instants (seconds since 1970), not spans.
+-- Reset times above these are instants, in seconds or milliseconds since 1970, and not spans.
 local INSTANT_MIN = 1e9
+local INSTANT_MS_MIN = 1e11
 
 local WHY = {
   rate = "its calls per minute or hour are used up",
@@ -72,6 +73,9 @@ end
 
 local function seconds_of(text)
   local value = tonumber(text and text:match("^%s*(%d+%.?%d*)%s*$"))
+  if value and value >= INSTANT_MS_MIN then
+    value = value / 1000
+  end
   if value and value >= INSTANT_MIN then
     return math.max(0, value - time.now())
   end
