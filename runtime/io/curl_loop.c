@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,9 @@ struct loop_socket {
   uv_poll_t poll;
   struct curl_loop *curl_loop;
   curl_socket_t descriptor;
-  int wanted; /* UV_READABLE, UV_WRITABLE: what libcurl waits for; 0: the connection is idle */
-  int armed;  /* what the poll waits for */
+  int watched; /* what is polled: the descriptor, or while it connects a duplicate that is ours */
+  int wanted;  /* UV_READABLE, UV_WRITABLE: what libcurl waits for; 0: the connection is idle */
+  int armed;   /* what the poll waits for */
   bool is_multiplexed;
   bool has_connected;  /* libcurl has asked for input: while it connects it asks for output alone */
   uint16_t local_port; /* 0 until the connection was idle for the first time */
@@ -188,39 +190,6 @@ static struct loop_socket *socket_of(const struct curl_loop *curl_loop, curl_soc
   return curl_loop->sockets[descriptor];
 }
 
-/* Stops watching a socket; closing it is somebody else's. */
-static void let_go(struct curl_loop *curl_loop, struct loop_socket *entry) {
-  forget_port(curl_loop, entry);
-  curl_loop->sockets[entry->descriptor] = NULL;
-  curl_loop->socket_count--;
-  uv_close((uv_handle_t *)&entry->poll, on_socket_closed);
-}
-
-/* libcurl 7.88 closes a socket that has not connected by itself, without a call of
- * curl_loop_close_socket (mended by its pull request 11439), and only then says "remove". A
- * watched number that is closed would end the process in libuv's next poll. */
-static bool was_closed_unseen(const struct loop_socket *entry, int what) {
-  return what == CURL_POLL_REMOVE && !entry->has_connected;
-}
-
-static int on_socket_wanted(CURL *easy, curl_socket_t descriptor, int what, void *argument,
-                            void *socket_argument) {
-  (void)easy, (void)socket_argument;
-  struct loop_socket *entry = socket_of(argument, descriptor);
-  if (entry == NULL) return 0;
-  if (was_closed_unseen(entry, what)) {
-    let_go(argument, entry);
-    return 0;
-  }
-  entry->has_connected |= what == CURL_POLL_IN || what == CURL_POLL_INOUT;
-  entry->wanted = 0;
-  if (what == CURL_POLL_IN || what == CURL_POLL_INOUT) entry->wanted |= UV_READABLE;
-  if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) entry->wanted |= UV_WRITABLE;
-  if (entry->wanted == 0) note_port(argument, entry);
-  arm(entry);
-  return 0;
-}
-
 static int make_room(struct curl_loop *curl_loop, curl_socket_t descriptor) {
   size_t needed = (size_t)descriptor + 1;
   if (needed <= curl_loop->socket_capacity) return 0;
@@ -235,23 +204,90 @@ static int make_room(struct curl_loop *curl_loop, curl_socket_t descriptor) {
   return 0;
 }
 
-static int watch(struct curl_loop *curl_loop, curl_socket_t descriptor, bool is_multiplexed) {
-  if (make_room(curl_loop, descriptor) != 0) return -1;
-  /* The number of one that was closed unseen, and is in use again before libcurl said so. */
-  if (curl_loop->sockets[descriptor] != NULL) let_go(curl_loop, curl_loop->sockets[descriptor]);
+/* Closes the handle, and the duplicate; the socket itself is libcurl's to close. */
+static void unwatch(struct loop_socket *entry) {
+  uv_close((uv_handle_t *)&entry->poll, on_socket_closed);
+  if (entry->watched != entry->descriptor) close(entry->watched);
+}
+
+static void let_go(struct curl_loop *curl_loop, struct loop_socket *entry) {
+  forget_port(curl_loop, entry);
+  curl_loop->sockets[entry->descriptor] = NULL;
+  curl_loop->socket_count--;
+  unwatch(entry);
+}
+
+/* Watches a socket by the number `watched`. NULL without memory, or when that is watched already.
+ */
+static struct loop_socket *watch(struct curl_loop *curl_loop, curl_socket_t descriptor, int watched,
+                                 bool is_multiplexed) {
   struct loop_socket *entry = calloc(1, sizeof *entry);
-  if (entry == NULL) return -1;
-  if (uv_poll_init(curl_loop->loop, &entry->poll, descriptor) != 0) {
+  if (entry == NULL) return NULL;
+  if (uv_poll_init(curl_loop->loop, &entry->poll, watched) != 0) {
     free(entry);
-    return -1;
+    return NULL;
   }
   entry->poll.data = entry;
   entry->curl_loop = curl_loop;
   entry->descriptor = descriptor;
+  entry->watched = watched;
   entry->is_multiplexed = is_multiplexed;
   curl_loop->sockets[descriptor] = entry;
-  curl_loop->socket_count++;
   curl_loop->open_handles++;
+  return entry;
+}
+
+/* From now on it is closed by curl_loop_close_socket alone: the duplicate is not needed any more.
+ * Without memory it stays. */
+static struct loop_socket *settle(struct curl_loop *curl_loop, struct loop_socket *connecting) {
+  struct loop_socket *entry =
+      watch(curl_loop, connecting->descriptor, connecting->descriptor, connecting->is_multiplexed);
+  if (entry == NULL) return connecting;
+  unwatch(connecting);
+  return entry;
+}
+
+/* libcurl 7.88 closes a socket that has not connected by itself, without a call of
+ * curl_loop_close_socket (mended by its pull request 11439), and only then says "remove". Polling a
+ * number that is closed would end the process in libuv, or meddle with whoever was given the number
+ * since: hence the duplicate. */
+static bool was_closed_unseen(const struct loop_socket *entry, int what) {
+  return what == CURL_POLL_REMOVE && !entry->has_connected;
+}
+
+static int on_socket_wanted(CURL *easy, curl_socket_t descriptor, int what, void *argument,
+                            void *socket_argument) {
+  (void)easy, (void)socket_argument;
+  struct loop_socket *entry = socket_of(argument, descriptor);
+  if (entry == NULL) return 0;
+  if (was_closed_unseen(entry, what)) {
+    let_go(argument, entry);
+    return 0;
+  }
+  if (!entry->has_connected && (what == CURL_POLL_IN || what == CURL_POLL_INOUT)) {
+    entry = settle(argument, entry);
+    entry->has_connected = true;
+  }
+  entry->wanted = 0;
+  if (what == CURL_POLL_IN || what == CURL_POLL_INOUT) entry->wanted |= UV_READABLE;
+  if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) entry->wanted |= UV_WRITABLE;
+  if (entry->wanted == 0) note_port(argument, entry);
+  arm(entry);
+  return 0;
+}
+
+/* The number of one that was closed unseen may be in use again before libcurl says so. */
+static int watch_connecting(struct curl_loop *curl_loop, curl_socket_t descriptor,
+                            bool is_multiplexed) {
+  if (make_room(curl_loop, descriptor) != 0) return -1;
+  if (curl_loop->sockets[descriptor] != NULL) let_go(curl_loop, curl_loop->sockets[descriptor]);
+  int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (duplicate < 0) return -1;
+  if (watch(curl_loop, descriptor, duplicate, is_multiplexed) == NULL) {
+    close(duplicate);
+    return -1;
+  }
+  curl_loop->socket_count++;
   return 0;
 }
 
@@ -260,7 +296,7 @@ curl_socket_t curl_loop_open_socket(struct curl_loop *curl_loop,
   int type = address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK;
   curl_socket_t descriptor = socket(address->family, type, address->protocol);
   if (descriptor < 0) return CURL_SOCKET_BAD;
-  if (watch(curl_loop, descriptor, is_multiplexed) == 0) return descriptor;
+  if (watch_connecting(curl_loop, descriptor, is_multiplexed) == 0) return descriptor;
   close(descriptor);
   return CURL_SOCKET_BAD;
 }

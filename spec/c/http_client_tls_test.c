@@ -4,9 +4,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "http_call.h"
 #include "http_client_script.h"
@@ -274,6 +277,34 @@ static void a_tls_connection_is_kept_and_used_again(void **state) {
   assert_int_equal(upstream_connections(fixture->upstream), 1);
 }
 
+/* Connects by the kernel's doing, and says nothing ever. */
+static int listen_and_be_silent(int *port) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof address;
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+  assert_int_equal(listen(listener, 16), 0);
+  assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+  *port = ntohs(address.sin_port);
+  return listener;
+}
+
+static void a_handshake_that_is_cancelled_leaves_nothing_behind(void **state) {
+  struct http_client_fixture *fixture = *state;
+  struct http_call never = {.woken = 0};
+  int port, listener = listen_and_be_silent(&port);
+  for (int i = 0; i < 4; i++) {
+    struct http_call call;
+    http_call_prepare(&call, "GET", "https", "127.0.0.1", port, "/");
+    http_call_start(fixture, &call);
+    timer_loop_run_until(&fixture->timer_loop, http_call_is_over, &never, 50);
+    assert_int_equal(http_client_connections(fixture->client), 1);
+    http_call_finish(&call);
+    assert_int_equal(http_client_connections(fixture->client), 0);
+  }
+  close(listener);
+}
+
 static void tls_to_a_server_that_speaks_plain_text_is_an_error(void **state) {
   struct http_client_fixture *fixture = *state;
   struct http_call call;
@@ -304,6 +335,7 @@ int main(void) {
       TLS(a_key_without_a_certificate_or_a_long_one_is_misuse),
       TLS(a_tls_session_is_resumed),
       TLS(a_tls_connection_is_kept_and_used_again),
+      TLS(a_handshake_that_is_cancelled_leaves_nothing_behind),
       TLS(tls_to_a_server_that_speaks_plain_text_is_an_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
