@@ -63,6 +63,17 @@ describe("tide.state.secrets", function()
   end)
 
 
+  it("says how much it holds", function()
+    local before = secrets.usage()
+    secrets.put(OWNER, "key", ("x"):rep(1000), "stored")
+    local usage = secrets.usage()
+    assert.same({ 1, 1000 }, { usage.count - before.count, usage.bytes - before.bytes })
+    secrets.put(OWNER, "key", "x", "stored")
+    assert.equal(before.bytes + 1, secrets.usage().bytes)
+    assert.same({ 10000, 262144 }, { usage.count_max, usage.bytes_max })
+  end)
+
+
   it("raises for values that it cannot hold", function()
     assert.has_error(function() secrets.put(OWNER, "key", ("x"):rep(65537), "stored") end)
     assert.has_error(function() secrets.put(OWNER, ("n"):rep(200), "value", "stored") end)

@@ -19,6 +19,9 @@ function secrets.remove(owner, name, version) end
 --- The owner's secrets, never their values.
 ---@return { owner: string, name: string, source: string, version: integer, expires_at?: number }[]
 function secrets.list(owner) end
+--- How much is held, and how much can be.
+---@return { count: integer, bytes: integer, count_max: integer, bytes_max: integer }
+function secrets.usage() end
 --- `text` with every occurrence of every known value of 8 bytes and more replaced by
 --- "[redacted]": as it stands, percent-encoded, JSON-escaped (each twice over, too) and inside
 --- base64 of anything that holds it, such as "user:value". The same string when there is none.

@@ -102,6 +102,22 @@ static int l_list(lua_State *L) {
   return 1;
 }
 
+static int l_usage(lua_State *L) {
+  size_t count;
+  size_t bytes;
+  secrets_usage(secrets_of(L), &count, &bytes);
+  lua_createtable(L, 0, 4);
+  lua_pushinteger(L, (lua_Integer)count);
+  lua_setfield(L, -2, "count");
+  lua_pushinteger(L, (lua_Integer)bytes);
+  lua_setfield(L, -2, "bytes");
+  lua_pushinteger(L, SECRETS_MAX);
+  lua_setfield(L, -2, "count_max");
+  lua_pushinteger(L, SECRETS_BYTES_MAX);
+  lua_setfield(L, -2, "bytes_max");
+  return 1;
+}
+
 /* The same string when nothing in it is secret, which is nearly always. */
 static int l_redact(lua_State *L) {
   size_t length;
@@ -117,8 +133,8 @@ static int l_redact(lua_State *L) {
 }
 
 static const luaL_Reg module_functions[] = {
-    {"put", l_put},   {"get", l_get},       {"remove", l_remove},
-    {"list", l_list}, {"redact", l_redact}, {NULL, NULL},
+    {"put", l_put},     {"get", l_get},       {"remove", l_remove}, {"list", l_list},
+    {"usage", l_usage}, {"redact", l_redact}, {NULL, NULL},
 };
 
 int luaopen_tide_state_secrets(lua_State *L) {

@@ -192,6 +192,13 @@ size_t secrets_list(struct secrets *secrets, const char *owner, struct secret_in
   return count;
 }
 
+void secrets_usage(struct secrets *secrets, size_t *count, size_t *bytes) {
+  pthread_mutex_lock(&secrets->mutex);
+  *count = secrets->count;
+  *bytes = secrets->bytes;
+  pthread_mutex_unlock(&secrets->mutex);
+}
+
 /* --- the snapshot --- */
 
 struct collected {

@@ -46,6 +46,8 @@ bool secrets_remove(struct secrets *secrets, const char *owner, const char *name
 /* Fills up to `capacity` infos of the owner's secrets; returns how many there are. */
 size_t secrets_list(struct secrets *secrets, const char *owner, struct secret_info *infos,
                     size_t capacity);
+/* How many there are, and the bytes of all values. */
+void secrets_usage(struct secrets *secrets, size_t *count, size_t *bytes);
 
 /* Whether any known value (as it is, percent-encoded, JSON-escaped, or inside base64)
  * occurs in the text; false also when there is nothing to look for. */
