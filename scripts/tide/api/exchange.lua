@@ -177,6 +177,22 @@ function Exchange:refuse_integration(name)
 end
 
 
+-- The integration that the path names, loaded; nil and an error.
+function Exchange:integration()
+  local name = self.params.name
+  local err = self:refuse_integration(name)
+  if err then
+    return nil, err
+  end
+  local integration = self.instance.generation.integrations[name]
+  if integration == nil or not integration.provider then
+    return nil, errors.new(integration and "not_loaded" or "no_such_operation",
+      string.format(integration and "%s did not load" or "there is no integration %q", name))
+  end
+  return integration
+end
+
+
 -- Lists -------------------------------------------------------------------------------------------
 
 

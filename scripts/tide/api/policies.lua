@@ -8,7 +8,6 @@ local audit = require "tide.audit"
 local call = require "tide.call"
 local cells = require "tide.cells"
 local policy_state = require "tide.policy_state"
-local errors = require "tide.errors"
 local secrets = require "tide.secrets"
 local cache = require "tide.state.cache"
 local breaker = require "tide.policy.breaker"
@@ -19,22 +18,6 @@ local M = {}
 local MODES = { auto = true, open = true, closed = true, observe = true }
 local INPUTS_MAX = 1000
 local PATTERN_BYTES_MAX = 1024
-
-
--- The integration that the path names, loaded; nil and an error.
-local function integration_of(current)
-  local name = current.params.name
-  local err = current:refuse_integration(name)
-  if err then
-    return nil, err
-  end
-  local integration = current.instance.generation.integrations[name]
-  if integration == nil or not integration.provider then
-    return nil, errors.new(integration and "not_loaded" or "no_such_operation",
-      string.format(integration and "%s did not load" or "there is no integration %q", name))
-  end
-  return integration
-end
 
 
 -- Notes a change, with what else has to be kept of it. A store that does not take it undoes nothing:
@@ -55,7 +38,7 @@ end
 
 
 local function put_breaker(current)
-  local integration, err = integration_of(current)
+  local integration, err = current:integration()
   local body
   if integration then
     body, err = current:json_object()
@@ -106,7 +89,7 @@ end
 
 
 local function delete_cache(current)
-  local integration, err = integration_of(current)
+  local integration, err = current:integration()
   local query
   if integration then
     query, err = current:query { operation = true, pattern = true }
@@ -167,7 +150,7 @@ end
 
 
 local function warm(current)
-  local integration, err = integration_of(current)
+  local integration, err = current:integration()
   local body
   if integration then
     body, err = warm_request(current, integration)
@@ -199,7 +182,7 @@ end
 
 
 local function explain(current)
-  local integration, err = integration_of(current)
+  local integration, err = current:integration()
   local input
   if integration then
     input, err = current:json_object()
