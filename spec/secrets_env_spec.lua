@@ -2,6 +2,7 @@ local host = require "tide.host"
 local errors = require "tide.errors"
 local secrets = require "tide.secrets"
 local state = require "tide.state.secrets"
+local time = require "tide.time"
 
 local made = 0
 
@@ -77,5 +78,29 @@ describe("secrets", function()
     assert.is_string(state.get(one.owner, "auth:token"))
     load(one, { TIDEGATE_ACME_API_KEY = "key-9876543210" })
     assert.is_nil(state.get(one.owner, "auth:token"))
+  end)
+
+
+  it("have their active values listed, the current one first, until the previous one expires", function()
+    assert.same({}, secrets.active(one, "api_key"))
+    secrets.hold(one, "api_key", { value = "new-value", previous = "old-value", expires_at = time.now() + 60 })
+    assert.same({ { value = "new-value", id = "api_key" }, { value = "old-value", id = "api_key:previous" } },
+      secrets.active(one, "api_key"))
+    assert.equal("new-value", secrets.value(one, "api_key"))
+    host.freeze_clock()
+    finally(host.thaw_clock)
+    host.advance_clock(61)
+    assert.same({ { value = "new-value", id = "api_key" } }, secrets.active(one, "api_key"))
+    assert.is_nil((state.get(one.owner, "api_key:previous")))
+  end)
+
+
+  it("that are rotated again keep the newest previous value alone", function()
+    local expires_at = time.now() + 60
+    secrets.hold(one, "api_key", { value = "second-value", previous = "first-value", expires_at = expires_at })
+    secrets.hold(one, "api_key", { value = "third-value", previous = "second-value", expires_at = expires_at })
+    assert.same({ "third-value", "second-value", expires_at }, { secrets.pair(one, "api_key") })
+    secrets.hold(one, "api_key", { value = "fourth-value" })
+    assert.same({ { value = "fourth-value", id = "api_key" } }, secrets.active(one, "api_key"))
   end)
 end)

@@ -1,21 +1,47 @@
--- The secrets of integrations: read from the environment when a generation is built, kept
--- in the one process-wide table, read at use. Their values go nowhere else.
+-- The secrets of integrations: read from the environment when a generation is built, or from the
+-- store (secrets_store.lua); kept in the one process-wide table, read at use. Their values go nowhere
+-- else.
+--
+-- A secret that was rotated has two entries there for a while: NAME, and NAME:previous, which expires.
 
 local host = require "tide.host"
-local errors = require "tide.errors"
-local settings = require "tide.settings"
+local slots = require "tide.state.slots"
 local state = require "tide.state.secrets"
+local time = require "tide.time"
+local errors = require "tide.errors"
+local faults = require "tide.secret_faults"
+local settings = require "tide.settings"
 
 local M = {}
 
 local FILE_BYTES_MAX = 65536
 -- Kept by the host for the integration, not declared by it (see auth/kept_token.lua).
 local HOST_KEPT = "^auth:"
+local LOCK = "tidegate:secrets"
+local LOCK_SECONDS = 15
 
 
 -- Whose secrets these are. Specs run integrations of the same name side by side.
 function M.owner(integration)
   return integration.owner or integration.name
+end
+
+
+-- Under which the value of before a rotation lies.
+function M.previous_name(name)
+  return name .. ":previous"
+end
+
+
+-- One who changes secrets at a time, over all workers: a slot to be closed; nil and an error.
+function M.enter()
+  local cell = slots.of(LOCK)
+  cell:configure(1)
+  local slot, retry_after = cell:enter(LOCK_SECONDS)
+  if slot == nil then
+    return nil, errors.new("overloaded", "too many secrets are being changed", { retry_after = retry_after })
+  end
+  return slot
 end
 
 
@@ -77,11 +103,8 @@ local function take_away(integration, name)
 end
 
 
-local function load_one(getenv, integration, name)
-  local _, _, stored = state.get(M.owner(integration), name)
-  if stored == "stored" then
-    return nil
-  end
+-- What the environment says now takes effect; a file that cannot be read leaves the value as it was.
+local function place(getenv, integration, name)
   local value, source, message = read(getenv, integration, name)
   if value then
     M.put(integration, name, value, source)
@@ -92,16 +115,114 @@ local function load_one(getenv, integration, name)
 end
 
 
+-- The environment is not asked for what is stored, even when that cannot be opened.
+local function is_stored(owner, name)
+  local _, _, source = state.get(owner, name)
+  return source == "stored" or faults.find(owner, name) ~= nil
+end
+
+
+-- Reads one declared secret from the environment, unless it is stored; a message when that fails.
+function M.load_one(getenv, integration, name)
+  if is_stored(M.owner(integration), name) then
+    return nil
+  end
+  return place(getenv, integration, name)
+end
+
+
 -- Reads the declared secrets of every integration of a generation. A file that cannot be
 -- read leaves the value as it was; the list of such faults is returned.
 function M.load(generation, getenv)
-  local faults = {}
+  local found = {}
   for _, integration in pairs(generation.integrations) do
     for name in pairs(integration.declared_secrets) do
-      faults[#faults + 1] = load_one(getenv or host.getenv, integration, name)
+      found[#found + 1] = M.load_one(getenv or host.getenv, integration, name)
     end
   end
-  return faults
+  return found
+end
+
+
+-- Puts stored values into effect: { value, previous, expires_at }. The previous one first: at no
+-- moment is a value that is still good unknown. Raises when the process cannot hold them.
+function M.hold(integration, name, held)
+  local owner, previous_name = M.owner(integration), M.previous_name(name)
+  if held.previous then
+    state.put(owner, previous_name, held.previous, "stored", held.expires_at)
+  end
+  M.put(integration, name, held.value, "stored")
+  if not held.previous then
+    state.remove(owner, previous_name)
+  end
+end
+
+
+-- Ends the stored values of a secret: that of the environment takes their place, or none. A message
+-- when its file cannot be read.
+function M.release(integration, name, getenv)
+  state.remove(M.owner(integration), M.previous_name(name))
+  local message = place(getenv or host.getenv, integration, name)
+  if message then
+    take_away(integration, name)
+  end
+  return message
+end
+
+
+-- Using -------------------------------------------------------------------------------------------
+
+
+-- The value of before, as long as it is good: `value, expires_at`.
+local function previous_of(owner, name)
+  local previous_name = M.previous_name(name)
+  local value, version, _, expires_at = state.get(owner, previous_name)
+  if value == nil or expires_at > time.now() then
+    return value, expires_at
+  end
+  state.remove(owner, previous_name, version)
+  return nil
+end
+
+
+-- The values of a secret that are good now: `current, previous, expires_at`, nil where there is none.
+function M.pair(integration, name)
+  local owner = M.owner(integration)
+  return (state.get(owner, name)), previous_of(owner, name)
+end
+
+
+-- The values of a secret that are good now, for whoever checks what others have made with them: a list of
+-- { value, id }, the current one first, its id NAME, then NAME:previous. Empty when there is none.
+function M.active(integration, name)
+  local current, previous = M.pair(integration, name)
+  local list = {}
+  if current then
+    list[1] = { value = current, id = name }
+  end
+  if previous then
+    list[#list + 1] = { value = previous, id = M.previous_name(name) }
+  end
+  return list
+end
+
+
+-- Where a secret comes from (nil: it is missing), and when its previous value expires.
+function M.describe(integration, name)
+  local owner = M.owner(integration)
+  local _, _, source = state.get(owner, name)
+  local _, expires_at = previous_of(owner, name)
+  return source, expires_at
+end
+
+
+local function missing_words(integration, name)
+  local fault = faults.find(M.owner(integration), name)
+  if fault then
+    return string.format("the secret %s of %s %s", name, integration.name, fault)
+  end
+  local variable = settings.variable(integration.name, name)
+  return string.format("the secret %s of %s is missing: set %s or %s_FILE", name, integration.name, variable, variable)
 end
 
 
@@ -110,9 +231,7 @@ end
 function M.current(integration, name)
   local value, version = state.get(M.owner(integration), name)
   if value == nil then
-    local variable = settings.variable(integration.name, name)
-    error(errors.new("not_configured", string.format("the secret %s of %s is missing: set %s or %s_FILE", name,
-      integration.name, variable, variable), { integration = integration.name }), 0)
+    error(errors.new("not_configured", missing_words(integration, name), { integration = integration.name }), 0)
   end
   return value, version
 end

@@ -15,11 +15,12 @@ local gauges = require "tide.gauges"
 local generation = require "tide.generation"
 local health = require "tide.api.health"
 local idempotency = require "tide.idempotency"
+local master_key = require "tide.master_key"
 local metric_windows = require "tide.metric_windows"
 local metrics = require "tide.api.metrics"
 local policy_state = require "tide.policy_state"
 local project = require "tide.project"
-local secrets = require "tide.secrets"
+local secrets_store = require "tide.secrets_store"
 local status = require "tide.api.status"
 local tokens = require "tide.tokens"
 
@@ -77,7 +78,7 @@ end
 -- Secrets are in one table for all workers: they are read once.
 function Service:load_secrets()
   log_faults(self.generation.errors, "a provider did not load")
-  log_faults(secrets.load(self.generation, self.project.sources.getenv), "a secret could not be read")
+  log_faults(secrets_store.load(self.generation, self.project.sources.getenv), "a secret could not be read")
 end
 
 
@@ -228,6 +229,7 @@ function Service:start(options)
   self.certificate = self.project.config.tls and certificate.watch()
   self.windows = metric_windows.start()
   self.cleaner = idempotency.start_cleaning()
+  self.secrets_cleaner = secrets_store.start_cleaning(self.generation)
   self.policies:start()
   gauges.describe_generation(self.generation)
   log.info(("listening on %s with %d workers"):format(table.concat(self.shown, ", "),
@@ -322,6 +324,7 @@ function Service:stop(signal)
   end
   self.windows:stop()
   self.cleaner:cancel()
+  self.secrets_cleaner:cancel()
   self.policies:stop()
   local flushed, message = store.flush()
   if not flushed then
@@ -341,6 +344,7 @@ function M.run(options)
   end
   apply_options(opened.config, options)
   log.set_level(opened.config.log_level)
+  master_key.load(opened.sources.getenv) -- so that no message of the start can show it
   local service = setmetatable({ project = opened }, Service)
   local started, message = service:start(options)
   if not started then

@@ -3,6 +3,7 @@
 local host = require "tide.host"
 local json = require "tide.json"
 local store = require "tide.store"
+local secret_faults = require "tide.secret_faults"
 local integrations = require "tide.api.integrations"
 
 local M = {}
@@ -41,7 +42,14 @@ local function is_healthy(generation)
   for name, integration in pairs(generation.integrations) do
     statuses[name] = integrations.status_of(integration)
   end
-  return #reasons_of(generation.errors, statuses) == 0
+  return next(secret_faults.all()) == nil and #reasons_of(generation.errors, statuses) == 0
+end
+
+
+-- What did not load, and what is wrong with stored secrets, as far as the caller may know of it.
+local function faults_of(current)
+  local list = secret_faults.sentences(function(name) return current:sees(name) end)
+  return table.move(integrations.faults(current), 1, #integrations.faults(current), #list + 1, list)
 end
 
 
@@ -53,7 +61,7 @@ local function get(current)
   end
   if current.identity and current.identity.rights.read then
     answer.integrations = integrations.statuses(current)
-    answer.reasons = reasons_of(integrations.faults(current), answer.integrations)
+    answer.reasons = reasons_of(faults_of(current), answer.integrations)
   end
   return {
     status = state == "serving" and 200 or 503,

@@ -11,7 +11,7 @@ local errors = require "tide.errors"
 local input = require "tide.input"
 local output = require "tide.output"
 local project = require "tide.project"
-local secrets = require "tide.secrets"
+local secrets_store = require "tide.secrets_store"
 
 local M = {}
 
@@ -63,7 +63,7 @@ local function call_here(opened, generation, options, values)
   if not ready then
     return 1, message
   end
-  for _, fault in ipairs(secrets.load(generation)) do
+  for _, fault in ipairs(secrets_store.load(generation)) do
     output.say(fault)
   end
   local result, err = call.run(generation, options[1], options[2], values, { caller = "command line",

@@ -1,0 +1,357 @@
+-- Secrets that are kept in the store, encrypted: loaded at the start, put, rotated and taken away while the
+-- service runs. What is committed here takes effect in the table of secrets of all workers. A stored value
+-- beats that of the environment.
+--
+-- One change at a time over all workers (secrets.enter): the rows and the table agree.
+
+local log = require "tide.log"
+local state = require "tide.state.secrets"
+local store = require "tide.store"
+local task = require "tide.task"
+local time = require "tide.time"
+local audit = require "tide.audit"
+local errors = require "tide.errors"
+local faults = require "tide.secret_faults"
+local master_key = require "tide.master_key"
+local secrets = require "tide.secrets"
+
+local M = {}
+
+-- Left to tokens that the host fetches, which nobody could refuse as clearly.
+local BYTES_SPARE = 32768
+local CLEAN_SECONDS = 60
+
+local COLUMNS = "name, updated_at, key_id, value_encrypted, previous_encrypted, previous_expires_at"
+local FIND_ALL = "SELECT " .. COLUMNS .. " FROM secrets WHERE integration_name = $1 ORDER BY name"
+local FIND = "SELECT " .. COLUMNS .. " FROM secrets WHERE integration_name = $1 AND name = $2"
+local PUT = "INSERT INTO secrets (integration_name, name, created_at, updated_at, key_id, value_encrypted, "
+  .. "previous_encrypted, previous_expires_at) VALUES ($1, $2, $3, $3, $4, $5, $6, $7) "
+  .. "ON CONFLICT (integration_name, name) DO UPDATE SET updated_at = excluded.updated_at, "
+  .. "key_id = excluded.key_id, value_encrypted = excluded.value_encrypted, "
+  .. "previous_encrypted = excluded.previous_encrypted, previous_expires_at = excluded.previous_expires_at"
+local DELETE = "DELETE FROM secrets WHERE integration_name = $1 AND name = $2"
+local CLEAN = "UPDATE secrets SET previous_encrypted = NULL, previous_expires_at = NULL WHERE previous_expires_at <= $1"
+
+
+-- What a value is sealed for: at another place it cannot be opened.
+local function purpose(integration, id)
+  return integration.name .. "/" .. id
+end
+
+
+local function unavailable(message)
+  return errors.new("unavailable", "the store does not take or give secrets now: " .. tostring(message))
+end
+
+
+-- Reading -----------------------------------------------------------------------------------------
+
+
+-- { value, previous, expires_at } of a row; nil and why it cannot be opened.
+local function open_row(keys, integration, row)
+  if not keys then
+    return nil, ("is stored, but %s is %s"):format(master_key.VARIABLE, keys == nil and "wrong" or "not set")
+  end
+  if not keys:has(row.key_id) then
+    return nil, ("is stored under the master key %s, which is not in %s"):format(row.key_id, master_key.VARIABLE)
+  end
+  local value = keys:open(row.key_id, row.value_encrypted, purpose(integration, row.name))
+  if not value then
+    return nil, "is stored, but its row was damaged or is that of another secret"
+  end
+  local held = { value = value }
+  local expires_at = row.previous_expires_at and time.parse(row.previous_expires_at)
+  if row.previous_encrypted and expires_at and expires_at > time.now() then
+    held.previous = keys:open(row.key_id, row.previous_encrypted,
+      purpose(integration, secrets.previous_name(row.name)))
+    held.expires_at = held.previous and expires_at
+  end
+  return held
+end
+
+
+-- Puts what a row holds into effect; nil and why the process cannot.
+local function apply(integration, name, held)
+  local ok, message = pcall(secrets.hold, integration, name, held)
+  local fault = not ok and "is stored, but cannot be held: " .. tostring(message) or nil
+  faults.set(secrets.owner(integration), name, fault)
+  return ok or nil, fault
+end
+
+
+-- One row at the start. What cannot be opened is no reason to fall back to the environment, which may hold
+-- what was replaced long ago: the secret is missing.
+local function load_row(keys, integration, row)
+  if not integration.declared_secrets[row.name] then
+    return nil
+  end
+  local held, fault = open_row(keys, integration, row)
+  if held then
+    held, fault = apply(integration, row.name, held)
+  else
+    faults.set(secrets.owner(integration), row.name, fault)
+  end
+  return not held and ("the secret %s of %s %s"):format(row.name, integration.name, fault) or nil
+end
+
+
+local function load_integration(keys, integration, found)
+  if next(integration.declared_secrets) == nil then
+    return
+  end
+  local rows, message = store.query(FIND_ALL, integration.name)
+  if not rows then
+    found[#found + 1] = ("the stored secrets of %s could not be read: %s"):format(integration.name, message)
+    return
+  end
+  for _, row in ipairs(rows) do
+    found[#found + 1] = load_row(keys, integration, row)
+  end
+end
+
+
+--- The secrets of a generation: those of the store, then those of the environment. Returns what is wrong,
+--- one sentence each. The store is open.
+---@param generation table
+---@param getenv? fun(name: string): string|nil
+---@return string[] faults
+function M.load(generation, getenv)
+  local found = {}
+  local keys, fault = master_key.load(getenv)
+  faults.set(faults.SERVICE, master_key.VARIABLE, fault)
+  found[1] = fault
+  for _, integration in pairs(generation.integrations) do
+    load_integration(keys, integration, found)
+  end
+  for _, message in ipairs(secrets.load(generation, getenv)) do
+    found[#found + 1] = message
+  end
+  return found
+end
+
+
+-- Showing -----------------------------------------------------------------------------------------
+
+
+local function entry_of(integration, name, updated_at)
+  local source, previous_expires_at = secrets.describe(integration, name)
+  return {
+    name = name, source = source or "missing", updated_at = updated_at,
+    previous_expires_at = previous_expires_at and time.format(previous_expires_at),
+  }
+end
+
+
+--- The declared secrets: { name, source, updated_at, previous_expires_at } each, never a value.
+function M.list(integration)
+  local rows, message = store.query(FIND_ALL, integration.name)
+  if not rows then
+    return nil, unavailable(message)
+  end
+  local updated_at, names = {}, {}
+  for _, row in ipairs(rows) do
+    updated_at[row.name] = row.updated_at
+  end
+  for name in pairs(integration.declared_secrets) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for index, name in ipairs(names) do
+    names[index] = entry_of(integration, name, updated_at[name])
+  end
+  return names
+end
+
+
+-- Changing ----------------------------------------------------------------------------------------
+
+
+-- What will be held after a put. The same value again is no rotation: its previous one stays, at most as
+-- long as is asked for now.
+local function plan(integration, name, value, keep_seconds)
+  local current, previous, expires_at = secrets.pair(integration, name)
+  local ends = keep_seconds and time.now() + keep_seconds
+  if current == value then
+    expires_at = expires_at and math.min(expires_at, ends or expires_at)
+  else
+    previous, expires_at = current, ends
+  end
+  if not (previous and expires_at and expires_at > time.now()) then
+    previous, expires_at = nil, nil
+  end
+  return { value = value, previous = previous, expires_at = expires_at }
+end
+
+
+-- An error when the process could not hold it. Both values change one after the other: what counts is the
+-- most that is held on the way.
+local function refuse_excess(integration, name, held)
+  local usage = state.usage()
+  local current, previous = secrets.pair(integration, name)
+  local for_previous = #(held.previous or "") - #(previous or "")
+  local growth = math.max(for_previous, for_previous + #held.value - #(current or ""))
+  if usage.bytes + growth > usage.bytes_max - BYTES_SPARE or usage.count + 2 > usage.count_max then
+    return errors.new("payload_too_large", ("the secrets of the process would be more than it can hold: %d bytes in %d "
+      .. "secrets are taken, of %d and %d; keep smaller values, or no previous ones"):format(usage.bytes, usage.count,
+      usage.bytes_max - BYTES_SPARE, usage.count_max), { pointer = "#/value" })
+  end
+end
+
+
+local function put_statement(keys, integration, name, held, now)
+  local previous = held.previous
+    and store.blob(keys:seal(held.previous, purpose(integration, secrets.previous_name(name))))
+  return { PUT, integration.name, name, now, keys.id, store.blob(keys:seal(held.value, purpose(integration, name))),
+    previous, held.expires_at and time.format(held.expires_at), n = 7 }
+end
+
+
+-- The store did not say in time whether it has taken a change: what is stored counts.
+local function settle(keys, integration, name)
+  store.flush()
+  local rows, message = store.query(FIND, integration.name, name)
+  if not rows then
+    log.error("whether a secret was changed is not known: set it again", { integration = integration.name,
+      secret = name, error = message })
+  elseif rows[1] then
+    load_row(keys, integration, rows[1])
+  else
+    secrets.release(integration, name)
+  end
+end
+
+
+local function commit(keys, integration, name, statements)
+  local done, message, code = store.transaction(statements)
+  if done then
+    return true
+  end
+  if code == "timeout" then
+    settle(keys, integration, name)
+  end
+  return nil, unavailable(message)
+end
+
+
+local function keys_for(getenv)
+  local keys, fault = master_key.load(getenv)
+  if keys then
+    return keys
+  end
+  return nil, errors.new("not_configured", fault
+    or ("secrets can be stored only under a master key: set %s"):format(master_key.VARIABLE))
+end
+
+
+local function note(integration, by)
+  return { actor = by.actor, trace_id = by.trace_id, integration = integration.name }
+end
+
+
+local function put_locked(keys, integration, name, value, keep_seconds, by)
+  local held = plan(integration, name, value, keep_seconds)
+  local err = refuse_excess(integration, name, held)
+  if err then
+    return nil, err
+  end
+  local now = time.format()
+  local before = entry_of(integration, name)
+  local after = { source = "stored", previous_expires_at = held.expires_at and time.format(held.expires_at) }
+  local done
+  done, err = commit(keys, integration, name, {
+    put_statement(keys, integration, name, held, now),
+    audit.statement("secret.put", name, { source = before.source, previous_expires_at = before.previous_expires_at },
+      after, note(integration, by)),
+  })
+  if not done then
+    return nil, err
+  end
+  local applied, fault = apply(integration, name, held)
+  if not applied then
+    return nil, errors.new("unavailable", ("the secret %s of %s %s"):format(name, integration.name, fault))
+  end
+  return entry_of(integration, name, now)
+end
+
+
+--- Stores a value of a declared secret: committed, then in effect on every worker. With
+--- `keep_seconds` the value of before stays good for so long. Its entry, as in `list`; nil and an error.
+---@param integration table
+---@param name string
+---@param value string
+---@param keep_seconds? number
+---@param by { actor: string, trace_id?: string }
+---@param getenv? fun(name: string): string|nil
+function M.put(integration, name, value, keep_seconds, by, getenv)
+  local keys, err = keys_for(getenv)
+  if not keys then
+    return nil, err
+  end
+  local guard <close>, busy = secrets.enter()
+  if not guard then
+    return nil, busy
+  end
+  return put_locked(keys, integration, name, value, keep_seconds, by)
+end
+
+
+--- Takes a stored secret away, its previous value too; that of the environment takes its place where there
+--- is one. Works without a master key.
+function M.delete(integration, name, by, getenv)
+  local guard <close>, busy = secrets.enter()
+  if not guard then
+    return nil, busy
+  end
+  local rows, message = store.query(FIND, integration.name, name)
+  if not rows then
+    return nil, unavailable(message)
+  end
+  if not rows[1] then
+    return nil, errors.new("not_found", ("the secret %s of %s is not stored"):format(name, integration.name))
+  end
+  local before = entry_of(integration, name)
+  local done, err = commit(master_key.load(getenv), integration, name, {
+    { DELETE, integration.name, name, n = 2 },
+    audit.statement("secret.delete", name, { source = "stored", previous_expires_at = before.previous_expires_at }, nil,
+      note(integration, by)),
+  })
+  if not done then
+    return nil, err
+  end
+  faults.set(secrets.owner(integration), name, nil)
+  local fault = secrets.release(integration, name, getenv)
+  if fault then
+    log.error("a secret could not be read", { error = fault })
+  end
+  return true
+end
+
+
+-- Ageing ------------------------------------------------------------------------------------------
+
+
+local function clean(generation)
+  for _, integration in pairs(generation.integrations) do
+    for name in pairs(integration.declared_secrets) do
+      secrets.pair(integration, name)
+    end
+  end
+  local done, message = store.execute(CLEAN, time.format())
+  if not done then
+    log.warn("previous secrets that have expired could not be deleted", { error = message })
+  end
+end
+
+
+--- Drops previous values that have expired from the table and the store, until cancelled; its task.
+function M.start_cleaning(generation)
+  return task.detach(function()
+    while true do
+      clean(generation)
+      task.sleep(CLEAN_SECONDS)
+    end
+  end)
+end
+
+
+return M
