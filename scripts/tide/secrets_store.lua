@@ -4,6 +4,7 @@
 --
 -- One change at a time over all workers (secrets.enter): the rows and the table agree.
 
+local json = require "tide.json"
 local log = require "tide.log"
 local state = require "tide.state.secrets"
 local store = require "tide.store"
@@ -14,8 +15,12 @@ local errors = require "tide.errors"
 local faults = require "tide.secret_faults"
 local master_key = require "tide.master_key"
 local secrets = require "tide.secrets"
+local suggest = require "tide.suggest"
 
 local M = {}
+
+M.VALUE_BYTES_MAX = 65536
+M.KEEP_SECONDS_MAX = 31536000
 
 -- Left to tokens that the host fetches, which nobody could refuse as clearly.
 local BYTES_SPARE = 32768
@@ -142,6 +147,16 @@ local function entry_of(integration, name, updated_at)
 end
 
 
+--- An entry as it is shown outside.
+function M.shown(entry)
+  return {
+    name = entry.name, source = entry.source,
+    updated_at = entry.updated_at or json.null,
+    previous_expires_at = entry.previous_expires_at or json.null,
+  }
+end
+
+
 --- The declared secrets: { name, source, updated_at, previous_expires_at } each, never a value.
 function M.list(integration)
   local rows, message = store.query(FIND_ALL, integration.name)
@@ -160,6 +175,33 @@ function M.list(integration)
     names[index] = entry_of(integration, name, updated_at[name])
   end
   return names
+end
+
+
+-- Checking ----------------------------------------------------------------------------------------
+
+
+local function check_declared(integration, name)
+  if not integration.declared_secrets[name] then
+    return errors.new("not_found", ("%s declares no secret %q%s"):format(integration.name, name,
+      suggest.hint(name, integration.declared_secrets)))
+  end
+end
+
+
+-- Nothing of a value is in the error, not even its length.
+local function check(integration, name, value, keep_seconds)
+  if type(value) ~= "string" or value == "" or #value > M.VALUE_BYTES_MAX then
+    return errors.new("invalid_input", ("value must be a text of 1 to %d bytes"):format(M.VALUE_BYTES_MAX),
+      { pointer = "#/value" })
+  end
+  if keep_seconds ~= nil
+    and (math.type(keep_seconds) ~= "integer" or keep_seconds < 0 or keep_seconds > M.KEEP_SECONDS_MAX) then
+    return errors.new("invalid_input",
+      ("keep_previous_seconds must be a whole number from 0 to %d"):format(M.KEEP_SECONDS_MAX),
+      { pointer = "#/keep_previous_seconds" })
+  end
+  return check_declared(integration, name)
 end
 
 
@@ -278,12 +320,17 @@ end
 --- `keep_seconds` the value of before stays good for so long. Its entry, as in `list`; nil and an error.
 ---@param integration table
 ---@param name string
----@param value string
----@param keep_seconds? number
+---@param value string 1 to 65,536 bytes
+---@param keep_seconds? integer at most a year; nil counts as 0, but leaves the previous value of the same one alone
 ---@param by { actor: string, trace_id?: string }
 ---@param getenv? fun(name: string): string|nil
 function M.put(integration, name, value, keep_seconds, by, getenv)
-  local keys, err = keys_for(getenv)
+  local err = check(integration, name, value, keep_seconds)
+  if err then
+    return nil, err
+  end
+  local keys
+  keys, err = keys_for(getenv)
   if not keys then
     return nil, err
   end
@@ -298,6 +345,10 @@ end
 --- Takes a stored secret away, its previous value too; that of the environment takes its place where there
 --- is one. Works without a master key.
 function M.delete(integration, name, by, getenv)
+  local err = check_declared(integration, name)
+  if err then
+    return nil, err
+  end
   local guard <close>, busy = secrets.enter()
   if not guard then
     return nil, busy
@@ -310,7 +361,8 @@ function M.delete(integration, name, by, getenv)
     return nil, errors.new("not_found", ("the secret %s of %s is not stored"):format(name, integration.name))
   end
   local before = entry_of(integration, name)
-  local done, err = commit(master_key.load(getenv), integration, name, {
+  local done
+  done, err = commit(master_key.load(getenv), integration, name, {
     { DELETE, integration.name, name, n = 2 },
     audit.statement("secret.delete", name, { source = "stored", previous_expires_at = before.previous_expires_at }, nil,
       note(integration, by)),
