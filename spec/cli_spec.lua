@@ -73,8 +73,8 @@ describe("the command line", function()
     assert_usage({ "cal" }, "did you mean call%?")
     local code, out = project:run { "help" }
     assert.equal(0, code)
-    for _, name in ipairs { "api", "call", "check", "docs", "logs", "migrate", "run", "serve", "status", "test",
-      "token", "version" } do
+    for _, name in ipairs { "api", "call", "check", "docs", "logs", "migrate", "run", "secret", "serve", "status",
+      "test", "token", "version" } do
       assert.matches("\n  " .. name .. " ", out)
     end
     code, out = project:run { "serve", "--help" }

@@ -130,7 +130,8 @@ describe("the secrets of an integration", function()
     stored("api_key", values[2], 600)
     local answers = { json.encode(stored("api_key", values[3], 600)) }
     assert.equal(digest(values[3]), seen())
-    for _, one in ipairs { path, "/metrics", "/health", "/api/v1/status", "/api/v1/logs", "/api/v1/integrations/shop" } do
+    for _, one in ipairs { path, "/metrics", "/health", "/api/v1/status", "/api/v1/logs",
+      "/api/v1/integrations/shop" } do
       local _, body = service:request("GET", one)
       answers[#answers + 1] = type(body) == "string" and body or json.encode(body)
     end

@@ -1,0 +1,188 @@
+-- `tidegate secret`: stores, lists and deletes secrets of integrations, through the service where one
+-- runs. A value comes from standard input, never from an argument, which others could see.
+
+local host = require "tide.host"
+local boot = require "tide.boot"
+local client = require "tide.client"
+local command_line = require "tide.command_line"
+local errors = require "tide.errors"
+local json = require "tide.json"
+local output = require "tide.output"
+local project = require "tide.project"
+local secrets_store = require "tide.secrets_store"
+
+local M = {}
+
+M.summary = "store, list and delete secrets of integrations"
+M.usage = "secret set INTEGRATION NAME [--keep-previous SECONDS] | list INTEGRATION | delete INTEGRATION NAME"
+M.options = {
+  command_line.CONFIG, command_line.JSON,
+  { name = "keep-previous", value = "SECONDS", number = true, help = "the value of before stays good for so long" },
+}
+
+-- One more than a value may have, and a line break.
+local INPUT_BYTES_MAX = 65536 + 3
+local ACTOR = { actor = "command line" }
+
+
+-- The value on standard input, without the line break at its end; nil and what is wrong.
+local function read_value()
+  local value, message = host.read_input(INPUT_BYTES_MAX)
+  if not value then
+    return nil, message
+  end
+  value = value:gsub("\r?\n$", "")
+  if value == "" then
+    return nil, "the value is read from standard input, and there is none"
+  end
+  if not utf8.len(value) then
+    return nil, "the value is not text in UTF-8"
+  end
+  return value
+end
+
+
+-- What the service and this process both can do.
+local by_service = {}
+local by_store = {}
+
+
+local function path_of(integration, name)
+  return ("/api/v1/integrations/%s/secrets%s"):format(integration, name and "/" .. name or "")
+end
+
+
+function by_service.set(service, options, wanted)
+  return output.answer(options, service:request("PUT", path_of(wanted.integration, wanted.name),
+    { value = wanted.value, keep_previous_seconds = options.keep_previous }))
+end
+
+
+function by_service.list(service, options, wanted)
+  return output.answer(options, service:request("GET", path_of(wanted.integration)))
+end
+
+
+function by_service.delete(service, options, wanted)
+  local status, answer = service:request("DELETE", path_of(wanted.integration, wanted.name))
+  if status == 204 then
+    answer = { deleted = wanted.name }
+  end
+  return output.answer(options, status, answer)
+end
+
+
+local function finish(options, value, err)
+  if value == nil then
+    return 1, client.explain(errors.problem(err))
+  end
+  output.print(value, options)
+  return 0
+end
+
+
+function by_store.set(integration, options, wanted)
+  local entry, err = secrets_store.put(integration, wanted.name, wanted.value, options.keep_previous, ACTOR)
+  return finish(options, entry and { data = secrets_store.shown(entry) }, err)
+end
+
+
+function by_store.list(integration, options)
+  local entries, err = secrets_store.list(integration)
+  for index, entry in ipairs(entries or {}) do
+    entries[index] = secrets_store.shown(entry)
+  end
+  return finish(options, entries and { data = json.array(entries) }, err)
+end
+
+
+function by_store.delete(integration, options, wanted)
+  local done, err = secrets_store.delete(integration, wanted.name, ACTOR)
+  return finish(options, done and { deleted = wanted.name }, err)
+end
+
+
+-- The integration of a project that no service runs, its secrets as a service would have them; nil and
+-- what is wrong.
+local function integration_of(opened, name)
+  boot.publish(opened.sources)
+  local generation, faults = boot.build()
+  if not generation then
+    return nil, table.concat(faults, "\n")
+  end
+  local integration = generation.integrations[name]
+  if not integration then
+    return nil, ("there is no integration %s"):format(name)
+  end
+  if integration.error then
+    return nil, table.concat(integration.error.faults, "\n")
+  end
+  local ready, message = opened:open_locked()
+  if not ready then
+    return nil, message
+  end
+  for _, fault in ipairs(secrets_store.load({ integrations = { [name] = integration } })) do
+    output.say(fault)
+  end
+  return integration
+end
+
+
+local function is_name(text)
+  return text ~= nil and text:match("^[%w_]+$") ~= nil
+end
+
+
+-- The action and what it is about; nil and what is wrong with the arguments.
+local function read_arguments(options)
+  local action = options[1]
+  if not by_store[action] then
+    return nil, "set, list or delete?"
+  end
+  local wanted = { integration = options[2], name = options[3] }
+  local is_complete = is_name(wanted.integration) and (action == "list" or is_name(wanted.name))
+  if not is_complete then
+    return nil, action == "list" and "the name of an integration is needed"
+      or "the names of an integration and of its secret are needed"
+  end
+  if #options > (action == "list" and 2 or 3) then
+    return nil, action == "set" and "the value comes from standard input, not from an argument" or "too many arguments"
+  end
+  return action, wanted
+end
+
+
+local function run(opened, action, options, wanted)
+  local service = client.find(opened)
+  if service then
+    return by_service[action](service, options, wanted)
+  end
+  local integration, message = integration_of(opened, wanted.integration)
+  if not integration then
+    return 1, message
+  end
+  return by_store[action](integration, options, wanted)
+end
+
+
+function M.run(options)
+  local action, wanted = read_arguments(options)
+  if not action then
+    return 2, wanted
+  end
+  local opened, faults = project.read(options.config)
+  if not opened then
+    return 1, table.concat(faults, "\n")
+  end
+  if action == "set" then
+    local message
+    wanted.value, message = read_value()
+    if not wanted.value then
+      return 1, message
+    end
+  end
+  return run(opened, action, options, wanted)
+end
+
+
+return M
