@@ -6,6 +6,7 @@ local store = require "tide.store"
 local time = require "tide.time"
 local uuid = require "tide.uuid"
 local errors = require "tide.errors"
+local row_id = require "tide.row_id"
 local exchange = require "tide.api.exchange"
 
 local M = {}
@@ -41,19 +42,12 @@ function M.uuid(value)
 end
 
 
--- The least id of an instant, which has microseconds.
-local function id_at(seconds)
-  local milliseconds = ("%012x"):format(math.max(0, math.floor(seconds * 1e6 + 0.5) // 1000))
-  return ("%s-%s-7000-8000-000000000000"):format(milliseconds:sub(1, 8), milliseconds:sub(9))
-end
-
-
 function M.time(value)
   local seconds = time.parse(value)
   if not seconds then
     return nil, "must be a time such as 2026-01-15T09:00:00Z"
   end
-  return id_at(seconds)
+  return row_id.at(seconds)
 end
 
 
@@ -71,13 +65,13 @@ end
 
 
 -- Only the integrations that a token is bound to.
-function Where:bind(integrations)
+function Where:bind(column, integrations)
   local places = {}
   for name in pairs(integrations) do
     self.values[#self.values + 1] = name
     places[#places + 1] = "$" .. #self.values
   end
-  self.conditions[#self.conditions + 1] = ("integration_name IN (%s)"):format(table.concat(places, ", "))
+  self.conditions[#self.conditions + 1] = ("%s IN (%s)"):format(column, table.concat(places, ", "))
 end
 
 
@@ -95,11 +89,20 @@ Search.__index = Search
 
 -- A list of what `select` ("SELECT … FROM …", without conditions) finds; the table has the columns
 -- `id` and `integration_name`. `filters` are { name, condition, reader } each, in an order that
--- stays, so that the same filters always make the same statement; `cursor` and `limit` come of
--- themselves.
-function M.new(select, filters)
-  local search = setmetatable({ select = select, filters = filters, parameters = { limit = true } }, Search)
-  filters[#filters + 1] = { "cursor", "id <", M.uuid }
+-- stays, so that the same filters always make the same statement; where the condition is a table it
+-- has the whole condition by value, and the values stand in the reader's place. `cursor` and `limit`
+-- come of themselves.
+--
+-- `options`: `condition`, which every row meets; `id` and `integration`, what stands for these two
+-- columns in conditions and order. An expression (id || '') keeps an index on the column from being
+-- chosen where the condition has a better one.
+function M.new(select, filters, options)
+  options = options or {}
+  local search = setmetatable({
+    select = select, filters = filters, parameters = { limit = true }, condition = options.condition,
+    id = options.id or "id", integration = options.integration or "integration_name",
+  }, Search)
+  filters[#filters + 1] = { "cursor", search.id .. " <", M.uuid }
   for _, filter in ipairs(filters) do
     search.parameters[filter[1]] = true
   end
@@ -107,20 +110,36 @@ function M.new(select, filters)
 end
 
 
+-- Adds what a filter asks for; nil and what is wrong with its value.
+local function add_filter(where, filter, text)
+  if type(filter[2]) == "table" then
+    local condition = filter[2][text]
+    where.conditions[#where.conditions + 1] = condition
+    return condition, "must be " .. table.concat(filter[3], " or ")
+  end
+  local value, problem = filter[3](text)
+  if value == nil then
+    return nil, problem
+  end
+  where:add(filter[2], value)
+  return true
+end
+
+
+-- The conditions that a query makes: `text()` and `values`; nil and an error.
 function Search:conditions(query, identity)
-  local where = setmetatable({ conditions = {}, values = {} }, Where)
+  local where = setmetatable({ conditions = { self.condition }, values = {} }, Where)
   for _, filter in ipairs(self.filters) do
     local name = filter[1]
     if query[name] then
-      local value, problem = filter[3](query[name])
-      if value == nil then
+      local added, problem = add_filter(where, filter, query[name])
+      if not added then
         return nil, exchange.invalid("#/" .. name, name .. " " .. problem)
       end
-      where:add(filter[2], value)
     end
   end
   if identity.integrations then
-    where:bind(identity.integrations)
+    where:bind(self.integration, identity.integrations)
   end
   return where
 end
@@ -135,21 +154,18 @@ function M.unavailable(message, code)
 end
 
 
--- The answer to a request: a page of rows, each changed in place by `show`; nil and an error.
-function Search:answer(current, show)
-  local query, err = current:query(self.parameters)
-  local limit, where
-  if query then
-    limit, err = exchange.limit_of(query)
-  end
+-- A page of what `query` asks for, each row changed in place by `show`; nil and an error.
+function Search:page(query, identity, show)
+  local limit, err = exchange.limit_of(query)
+  local where
   if limit then
-    where, err = self:conditions(query, current.identity)
+    where, err = self:conditions(query, identity)
   end
   if not where then
     return nil, err
   end
   where.values[#where.values + 1] = limit + 1
-  local statement = ("%s%s ORDER BY id DESC LIMIT $%d"):format(self.select, where:text(), #where.values)
+  local statement = ("%s%s ORDER BY %s DESC LIMIT $%d"):format(self.select, where:text(), self.id, #where.values)
   local rows, message, code = store.query(statement, table.unpack(where.values))
   if not rows then
     return nil, M.unavailable(message, code)
@@ -158,6 +174,16 @@ function Search:answer(current, show)
     show(row)
   end
   return exchange.list(rows, limit, function(row) return row.id end)
+end
+
+
+-- The answer to a request.
+function Search:answer(current, show)
+  local query, err = current:query(self.parameters)
+  if not query then
+    return nil, err
+  end
+  return self:page(query, current.identity, show)
 end
 
 
