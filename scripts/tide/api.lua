@@ -10,7 +10,7 @@ local router = require "tide.api.router"
 local M = {}
 
 local GROUPS = {
-  "calls", "integrations", "policies", "secrets", "logs", "health", "metrics",
+  "calls", "integrations", "policies", "secrets", "logs", "events", "health", "metrics",
   "windows", "status", "tokens", "page",
 }
 
