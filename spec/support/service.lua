@@ -33,9 +33,9 @@ local function own_binary()
 end
 
 
--- Waits until `condition` gives something true, and returns it.
-function M.wait(what, condition)
-  local ending = time.monotonic() + WAIT_SECONDS
+-- Waits until `condition` gives something true, and returns it. `seconds`: the longest, 8.
+function M.wait(what, condition, seconds)
+  local ending = time.monotonic() + (seconds or WAIT_SECONDS)
   while true do
     local value = condition()
     if value then
@@ -149,11 +149,11 @@ function Process:stderr()
 end
 
 
--- Waits for the end; the exit code.
-function Process:wait()
+-- Waits for the end, at most `seconds` (8); the exit code.
+function Process:wait(seconds)
   self.code = self.code or M.wait("the process to end", function()
     return tonumber(((host.read_file(self.done) or ""):match("%d+")))
-  end)
+  end, seconds)
   return self.code
 end
 
@@ -170,11 +170,13 @@ function Process:forget()
 end
 
 
--- Starts the service on a free port and waits until it serves. `options`: workers, environment, and what
--- its own requests bring for TLS, as `tls` of tide.http.
+-- Starts the service and waits until it serves. `options`: listen (an address; left out, a free port), workers,
+-- environment, and what its own requests bring for TLS, as `tls` of tide.http.
 function Project:serve(options)
   options = options or {}
-  local arguments = { "serve", "--listen", "127.0.0.1:0", "--workers", tostring(options.workers or 1) }
+  local arguments = {
+    "serve", "--listen", options.listen or "127.0.0.1:0", "--workers", tostring(options.workers or 1),
+  }
   local service = self:start(arguments, options.environment)
   service.project = self
   M.wait("the service", function()
@@ -255,14 +257,14 @@ function Project:close()
 end
 
 
--- The rows of a query on the store of a project whose service does not run.
-function Project:query(sql)
+-- The rows of a query on the store of a project whose service does not run, or on another database of it.
+function Project:query(sql, database)
   self:write("query.lua", ([[
     local json, store, host = require "tide.json", require "tide.store", require "tide.host"
-    assert(store.open("sqlite:var/tidegate.db"))
+    assert(store.open("sqlite:" .. %q))
     host.write("stdout", json.encode(json.array(assert(store.query(%q)))))
     return 0
-  ]]):format(sql))
+  ]]):format(database or "var/tidegate.db", sql))
   local code, out, err = self:run({ "run", "query.lua" })
   assert(code == 0, err)
   return json.decode(out)
