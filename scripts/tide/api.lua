@@ -10,8 +10,8 @@ local router = require "tide.api.router"
 local M = {}
 
 local GROUPS = {
-  "calls", "integrations", "policies", "secrets", "logs", "events", "health", "metrics",
-  "windows", "status", "tokens", "page",
+  "calls", "integrations", "policies", "secrets", "logs", "events", "alerts", "audit", "health",
+  "metrics", "windows", "status", "tokens", "page",
 }
 
 
