@@ -14,7 +14,7 @@ local settings = require "tide.settings"
 
 local M = {}
 
-local FILE_BYTES_MAX = 65536
+M.FILE_BYTES_MAX = 65536
 -- Kept by the host for the integration, not declared by it (see auth/kept_token.lua).
 local HOST_KEPT = "^auth:"
 local LOCK = "tidegate:secrets"
@@ -46,7 +46,7 @@ end
 
 
 local function from_file(path, variable)
-  local text, message = host.read_file(path, FILE_BYTES_MAX)
+  local text, message = host.read_file(path, M.FILE_BYTES_MAX)
   if text == nil then
     return nil, string.format("%s: could not read %s: %s", variable, path, message)
   end
@@ -71,6 +71,17 @@ local function read(getenv, integration, name)
     return nil, nil, message
   end
   return text ~= "" and text or nil, "file"
+end
+
+
+-- A message when the value would come from a pipe: it can be read once, at the start, and never while
+-- others wait for this worker.
+local function pipe_of(getenv, integration, name)
+  local variable = settings.variable(integration.name, name)
+  local value, path = getenv(variable), getenv(variable .. "_FILE")
+  if (value == nil or value == "") and path ~= nil and host.stat(path) == "other" then
+    return ("%s_FILE: %s is no file that could be read again: start the service anew"):format(variable, path)
+  end
 end
 
 
@@ -103,11 +114,12 @@ local function take_away(integration, name)
 end
 
 
--- What the environment says now takes effect; a file that cannot be read leaves the value as it was.
+-- What the environment says now takes effect; a value that cannot be read or held leaves the one of before.
 local function place(getenv, integration, name)
   local value, source, message = read(getenv, integration, name)
   if value then
-    M.put(integration, name, value, source)
+    local ok, raised = pcall(M.put, integration, name, value, source)
+    message = not ok and tostring(raised):gsub("^[^ ]*:%d+: ", "") or nil
   elseif message == nil then
     take_away(integration, name)
   end
@@ -161,8 +173,9 @@ end
 -- Ends the stored values of a secret: that of the environment takes their place, or none. A message
 -- when its file cannot be read.
 function M.release(integration, name, getenv)
+  getenv = getenv or host.getenv
   state.remove(M.owner(integration), M.previous_name(name))
-  local message = place(getenv or host.getenv, integration, name)
+  local message = pipe_of(getenv, integration, name) or place(getenv, integration, name)
   if message then
     take_away(integration, name)
   end

@@ -78,7 +78,7 @@ end
 -- Puts what a row holds into effect; nil and why the process cannot.
 local function apply(integration, name, held)
   local ok, message = pcall(secrets.hold, integration, name, held)
-  local fault = not ok and "is stored, but cannot be held: " .. tostring(message) or nil
+  local fault = not ok and "is stored, but cannot be held: " .. tostring(message):gsub("^[^ ]*:%d+: ", "") or nil
   faults.set(secrets.owner(integration), name, fault)
   return ok or nil, fault
 end

@@ -20,6 +20,7 @@ local metric_windows = require "tide.metric_windows"
 local metrics = require "tide.api.metrics"
 local policy_state = require "tide.policy_state"
 local project = require "tide.project"
+local secret_files = require "tide.secret_files"
 local secrets_store = require "tide.secrets_store"
 local status = require "tide.api.status"
 local tokens = require "tide.tokens"
@@ -78,6 +79,7 @@ end
 -- Secrets are in one table for all workers: they are read once.
 function Service:load_secrets()
   log_faults(self.generation.errors, "a provider did not load")
+  self.secret_files = secret_files.new(self.generation, self.project.sources.getenv)
   log_faults(secrets_store.load(self.generation, self.project.sources.getenv), "a secret could not be read")
 end
 
@@ -229,6 +231,7 @@ function Service:start(options)
   self.certificate = self.project.config.tls and certificate.watch()
   self.windows = metric_windows.start()
   self.cleaner = idempotency.start_cleaning()
+  self.secret_files:start()
   self.secrets_cleaner = secrets_store.start_cleaning(self.generation)
   self.policies:start()
   gauges.describe_generation(self.generation)
@@ -324,6 +327,7 @@ function Service:stop(signal)
   end
   self.windows:stop()
   self.cleaner:cancel()
+  self.secret_files:stop()
   self.secrets_cleaner:cancel()
   self.policies:stop()
   local flushed, message = store.flush()
