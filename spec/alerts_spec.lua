@@ -152,8 +152,8 @@ describe("alerts and the audit log", function()
     })
     events.insert(project, "alerts", {
       { id = events.id(1), kind = "disk", severity = "critical", message = "full" },
-      { id = events.id(2), kind = "webhook_failed", severity = "warning", message = "failed", integration_name = "other",
-        details = { event = 7 } },
+      { id = events.id(2), kind = "webhook_failed", severity = "warning", message = "failed",
+        integration_name = "other", details = { event = 7 } },
       { id = events.id(3), kind = "disk", severity = "warning", message = "was full",
         resolved_at = "2026-01-02T00:00:00.000Z" },
     })

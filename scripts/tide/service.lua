@@ -20,6 +20,7 @@ local metric_windows = require "tide.metric_windows"
 local metrics = require "tide.api.metrics"
 local policy_state = require "tide.policy_state"
 local project = require "tide.project"
+local retention = require "tide.retention"
 local secret_files = require "tide.secret_files"
 local secrets_store = require "tide.secrets_store"
 local status = require "tide.api.status"
@@ -232,6 +233,7 @@ function Service:start(options)
   self.windows = metric_windows.start()
   self.cleaner = idempotency.start_cleaning()
   self.secret_files:start()
+  self.retention = retention.start(self.project.config)
   self.secrets_cleaner = secrets_store.start_cleaning(self.generation)
   self.policies:start()
   gauges.describe_generation(self.generation)
@@ -328,6 +330,7 @@ function Service:stop(signal)
   self.windows:stop()
   self.cleaner:cancel()
   self.secret_files:stop()
+  self.retention:cancel()
   self.secrets_cleaner:cancel()
   self.policies:stop()
   local flushed, message = store.flush()

@@ -114,33 +114,41 @@ local LEAST_ID = "00000000-0000-0000-0000-000000000000"
 
 -- The conditions of a search as those of chunks: the text of a statement that gives the next one, and
 -- the place of the id after which it begins.
-local function chunk_statement(where)
+local function search_statement(where)
   where:add("id >", LEAST_ID)
   return ("SELECT %s FROM webhook_events%s ORDER BY id LIMIT %d"):format(COLUMNS, where:text(), CHUNK_ROWS),
     #where.values
 end
 
 
--- $1 the time, $2 the state, then the ids. Always as many, so that there is one statement.
-local function many_statement()
+-- " WHERE …" of a chunk: $1 is the state, $2 the time, then come the ids. There are always as many of
+-- them, so that there is one statement.
+local function chunk_condition()
   local places = {}
   for index = 1, CHUNK_ROWS do
     places[index] = "$" .. index + 2
   end
-  return "UPDATE webhook_events SET status = 'pending', retry_count = 0, lease_until = NULL, next_attempt_at = "
-    .. NEXT_ATTEMPT:gsub("%$4", "$1") .. " WHERE status = $2 AND id IN (" .. table.concat(places, ", ") .. ")"
+  return " WHERE status = $1 AND id IN (" .. table.concat(places, ", ") .. ")"
 end
 
-local RETRY_MANY = many_statement()
+local OF_CHUNK = chunk_condition()
+local RETRY_MANY = "UPDATE webhook_events SET status = 'pending', retry_count = 0, lease_until = NULL, "
+  .. "next_attempt_at = " .. NEXT_ATTEMPT:gsub("%$4", "$2") .. OF_CHUNK
+local FORGET_MANY = "DELETE FROM webhook_events" .. OF_CHUNK
 
 
-local function retry_chunk(rows, status, by, filters)
-  local statement = { RETRY_MANY, time.format(), status }
+local function chunk_statement(sql, status, now, rows)
+  local statement = { sql, status, now, n = 2 + CHUNK_ROWS }
   for index = 1, CHUNK_ROWS do
     statement[index + 3] = (rows[index] or rows[1]).id
   end
+  return statement
+end
+
+
+local function retry_chunk(rows, status, by, filters)
   local results, message, code = store.transaction({
-    statement,
+    chunk_statement(RETRY_MANY, status, time.format(), rows),
     audit.statement("event.retry_many", nil, nil,
       { filters = filters, events = #rows, first = rows[1].id, last = rows[#rows].id },
       { actor = by.actor, trace_id = by.trace_id, integration = filters.integration }),
@@ -159,7 +167,7 @@ end
 ---@param filters table<string, string> what was asked for, for the audit log
 ---@return { matched: integer, retried: integer }|nil, table? err
 function M.retry_many(where, status, by, filters)
-  local statement, place = chunk_statement(where)
+  local statement, place = search_statement(where)
   local count = { matched = 0, retried = 0 }
   repeat
     local rows, message, code = store.query(statement, table.unpack(where.values))
@@ -188,6 +196,16 @@ function M.count(where)
     return nil, unavailable(message, code)
   end
   return rows[1].n
+end
+
+
+--- Deletes events that were kept long enough.
+---@param rows table[] at most a chunk of 500, with `id`
+---@param status string the state that they were seen in, and that those have which are deleted
+---@return true|nil, string? message
+function M.forget(rows, status)
+  local done, message = store.transaction({ chunk_statement(FORGET_MANY, status, time.format(), rows) })
+  return done and true, message
 end
 
 
