@@ -36,15 +36,19 @@ describe("the row of an Idempotency-Key", function()
   end)
 
 
-  -- What the API knows of a request.
+  -- A call with a key, as the API asks for it.
   local function request(trace)
-    local current = exchange.new({
-      generation = { config = { idempotency_hours = 24 }, integrations = { shop = operation.integration } },
-    }, { method = "POST", path = "/", header = function() end })
-    current.params = { name = "shop", operation = "order" }
-    current.identity = { id = "the-token", name = "owner" }
+    local current = exchange.new({}, { method = "POST", path = "/", header = function() end })
     current.trace_id = trace or current.trace_id
-    return current
+    return {
+      generation = { integrations = { shop = operation.integration } }, integration = "shop", operation = "order",
+      scope = "the-token", trace_id = current.trace_id, keep_seconds = 86400,
+      problem = function(err)
+        local answer = current:problem(err)
+        answer.body = assert(json.encode(answer.json))
+        return answer
+      end,
+    }
   end
 
 
@@ -132,7 +136,7 @@ describe("the row of an Idempotency-Key", function()
 
   it("does not expire before its call has ended", function()
     local current = request()
-    current.instance.generation.config.idempotency_hours = 0
+    current.keep_seconds = 0
     idempotency.run(current, {}, { idempotency_key = "key" }, function()
       assert.is_true(row().expires_at >= row().deadline_at)
       return ANSWER
@@ -315,13 +319,11 @@ describe("the row of an Idempotency-Key", function()
   end)
 
 
-  it("tells tokens apart as far as they are known", function()
+  it("tells scopes apart, however long they are", function()
     local tokens = {}
-    for _, identity in ipairs {
-      { id = "a", name = "owner" }, { name = "a" }, { name = ("n"):rep(100) }, { name = ("n"):rep(99) .. "m" },
-    } do
+    for _, scope in ipairs { "a", "name:a", ("n"):rep(100), ("n"):rep(99) .. "m" } do
       local current = request()
-      current.identity = identity
+      current.scope = scope
       idempotency.run(current, {}, { idempotency_key = "key" }, function() return ANSWER end)
     end
     for _, found in ipairs(assert(store.query("SELECT token FROM idempotency_keys ORDER BY token"))) do

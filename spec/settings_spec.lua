@@ -24,7 +24,7 @@ end
 local function right(key)
   if key.values then return key.type == "text_list" and { key.values[1] } or key.values[1] end
   local samples = {
-    text = "x", boolean = true, object = { a = 1 }, list = {}, text_list = { "a" },
+    text = "x", boolean = true, object = { a = 1 }, list = {}, text_list = { "a" }, network_list = { "10.0.0.0/8" },
     text_or_list = "a", workers = "auto",
     url = "https://a.example", base_url = "https://a.example", name = "acme",
     tls = { certificate = "c", key = "k" },
@@ -35,7 +35,8 @@ end
 
 
 local WRONG = {
-  text = 5, boolean = "maybe", object = "x", list = "x", text_list = { 5 }, text_or_list = 5,
+  text = 5, boolean = "maybe", object = "x", list = "x", text_list = { 5 }, network_list = { "10.0.0.0/40" },
+  text_or_list = 5,
   workers = "many",
   url = "nowhere", base_url = "ftp://x", name = "Not a name", tls = { certificate = "c" },
   integration = 5,

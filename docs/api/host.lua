@@ -38,6 +38,9 @@ function host.make_directory(path, mode) end
 function host.getenv(name) end
 ---@return "file"|"directory"|"other"|nil kind, string? absolute path
 function host.stat(path) end
+--- Bytes that may still be written to the disk of a file or folder, and its size.
+---@return number|nil free, number|string total, string? code
+function host.disk_space(path) end
 --- Everything on standard input, bounded.
 ---@return string|nil, string? message
 function host.read_input(max_bytes) end

@@ -13,6 +13,10 @@ local secrets = {}
 function secrets.put(owner, name, value, source, expires_at) end
 ---@return string|nil value, integer? version, string? source, number? expires_at
 function secrets.get(owner, name) end
+--- A number that is another after each change of any value: what was read of the table is still true
+--- while it is the same.
+---@return integer
+function secrets.changes() end
 --- Removes it; with `version` only when it is still that one (a token that was refused).
 ---@return boolean removed
 function secrets.remove(owner, name, version) end

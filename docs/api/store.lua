@@ -45,7 +45,7 @@ function store.execute(sql, ...) end
 ---       { "INSERT INTO a VALUES ($1, $2)", 1, nil, n = 2 },
 ---       { "DELETE FROM b WHERE id = $1", 7 },
 ---     })
----@param statements { [integer]: any, n: integer? }[] each { sql, value… }, at most 1,000; `n` counts the values where the last may be nil
+---@param statements { [integer]: any, n: integer? }[] each { sql, value… }, at most 4,096; `n` counts the values where the last may be nil
 ---@return store.Result[]|nil, string? message, string? code
 function store.transaction(statements) end
 

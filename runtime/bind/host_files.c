@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -204,6 +205,16 @@ static int l_stat(lua_State *L) {
   return 2;
 }
 
+/* What an ordinary user may still write, and the size of the whole. */
+static int l_disk_space(lua_State *L) {
+  struct statvfs status;
+  const char *path = luaL_checkstring(L, 1);
+  if (statvfs(path, &status) != 0) return fail_errno(L, "look at the disk of", path);
+  lua_pushnumber(L, (double)status.f_bavail * (double)status.f_frsize);
+  lua_pushnumber(L, (double)status.f_blocks * (double)status.f_frsize);
+  return 2;
+}
+
 static int l_working_directory(lua_State *L) {
   char path[PATH_MAX];
   if (getcwd(path, sizeof path) == NULL) return fail_errno(L, "find", "the working directory");
@@ -275,6 +286,7 @@ static const luaL_Reg functions[] = {
     {"make_directory", l_make_directory},
     {"getenv", l_getenv},
     {"stat", l_stat},
+    {"disk_space", l_disk_space},
     {"working_directory", l_working_directory},
     {"read_input", l_read_input},
     {"write", l_write},

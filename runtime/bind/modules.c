@@ -5,6 +5,7 @@
 #include <lualib.h>
 #include <string.h>
 
+#include "bind/address.h"
 #include "bind/breaker.h"
 #include "bind/bucket.h"
 #include "bind/cache.h"
@@ -36,6 +37,7 @@
 #define MODULE_PATH_MAX 256
 
 static const luaL_Reg modules[] = {
+    {"tide.address", luaopen_tide_address},
     {"tide.crypto", luaopen_tide_crypto},
     {"tide.engine.kept", luaopen_tide_engine_kept},
     {"tide.engine.log", luaopen_tide_engine_log},

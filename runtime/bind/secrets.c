@@ -66,6 +66,11 @@ static int l_get(lua_State *L) {
   return 4;
 }
 
+static int l_changes(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)secrets_changes(secrets_of(L)));
+  return 1;
+}
+
 static int l_remove(lua_State *L) {
   const char *owner = luaL_checkstring(L, 1);
   const char *name = luaL_checkstring(L, 2);
@@ -133,7 +138,8 @@ static int l_redact(lua_State *L) {
 }
 
 static const luaL_Reg module_functions[] = {
-    {"put", l_put},     {"get", l_get},       {"remove", l_remove}, {"list", l_list},
+    {"put", l_put},     {"get", l_get},
+    {"changes", l_changes},       {"remove", l_remove}, {"list", l_list},
     {"usage", l_usage}, {"redact", l_redact}, {NULL, NULL},
 };
 

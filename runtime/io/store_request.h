@@ -18,7 +18,7 @@
 #include "base/wake.h"
 #include "io/store_result.h"
 
-#define STORE_STATEMENTS_MAX 1000
+#define STORE_STATEMENTS_MAX 4096
 #define STORE_REQUEST_BYTES_MAX ((size_t)32 * 1024 * 1024)
 #define STORE_TIMEOUT_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 #define STORE_MIGRATE_TIMEOUT_NS (UINT64_C(300) * 1000 * 1000 * 1000)

@@ -28,6 +28,7 @@ struct secrets {
   size_t count, capacity;
   size_t bytes; /* of all values */
   uint64_t last_version;
+  _Atomic uint64_t changes;
   struct snapshot *snapshot; /* NULL: a value has changed since it was made */
 };
 
@@ -98,6 +99,16 @@ static void changed(struct secrets *secrets) {
   secrets->snapshot = NULL;
 }
 
+/* After the change: who reads the number first and the table then, never keeps what is old under a
+ * number that is new. */
+static void count_change(struct secrets *secrets) {
+  atomic_fetch_add_explicit(&secrets->changes, 1, memory_order_release);
+}
+
+uint64_t secrets_changes(const struct secrets *secrets) {
+  return atomic_load_explicit(&secrets->changes, memory_order_acquire);
+}
+
 static bool is_same(const struct entry *entry, const void *value, size_t length) {
   return entry->value != NULL && entry->length == length &&
          memcmp(entry->value, value, length) == 0;
@@ -145,6 +156,7 @@ uint64_t secrets_put(struct secrets *secrets, const char *owner, const char *nam
     return 0;
   pthread_mutex_lock(&secrets->mutex);
   uint64_t version = put(secrets, owner, name, value, length, source, expires_at);
+  count_change(secrets);
   pthread_mutex_unlock(&secrets->mutex);
   return version;
 }
@@ -173,6 +185,7 @@ bool secrets_remove(struct secrets *secrets, const char *owner, const char *name
     free_entry(secrets->entries[at]);
     secrets->entries[at] = secrets->entries[--secrets->count];
     changed(secrets);
+    count_change(secrets);
     removed = true;
   }
   pthread_mutex_unlock(&secrets->mutex);

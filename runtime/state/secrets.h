@@ -38,6 +38,9 @@ void secrets_free(struct secrets *secrets);
 uint64_t secrets_put(struct secrets *secrets, const char *owner, const char *name,
                      const void *value, size_t length, enum secret_source source,
                      double expires_at);
+/* A number that is another after each change of a value or of its expiry: what was read before is
+ * still true while it is the same. Takes no lock. */
+uint64_t secrets_changes(const struct secrets *secrets);
 /* Appends the value to `value`; false when there is none or the buffer is full. */
 bool secrets_get(struct secrets *secrets, const char *owner, const char *name, struct buf *value,
                  struct secret_info *info);

@@ -10,7 +10,7 @@ local router = require "tide.api.router"
 local M = {}
 
 local GROUPS = {
-  "calls", "integrations", "policies", "secrets", "logs", "events", "alerts", "audit", "health",
+  "calls", "webhooks", "integrations", "policies", "secrets", "events", "alerts", "audit", "logs", "health",
   "metrics", "windows", "status", "tokens", "page",
 }
 
@@ -34,6 +34,16 @@ local function no_route(path, allowed)
 end
 
 
+-- Webhooks have limits of their own, and a listener takes what the largest allows.
+local function refuse_size(current, route)
+  local most = current.instance.generation.config.max_request_bytes
+  if route.needs == "signature" or #current.request.body <= most then
+    return nil
+  end
+  return errors.new("payload_too_large", ("the body has more than %d bytes (max_request_bytes)"):format(most))
+end
+
+
 -- The answer of the handler: `{ status, json or body, type, headers }`, or nil and an error.
 local function handle(current)
   local route, found = router.find(ROUTES, current.method, current.path)
@@ -41,7 +51,7 @@ local function handle(current)
     return nil, no_route(current.path, found)
   end
   current.params = found
-  local denied = access.check(current, route.needs)
+  local denied = access.check(current, route.needs) or refuse_size(current, route)
   if denied then
     return nil, denied
   end
@@ -50,7 +60,7 @@ end
 
 
 -- The handler of a listener. `instance` is what requests of this worker share: `generation`,
--- `tokens`.
+-- `tokens`, `processor` (of webhook events, where there is one).
 function M.new(instance)
   return function(request)
     local current = exchange.new(instance, request)

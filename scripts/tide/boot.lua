@@ -10,6 +10,7 @@ local task = require "tide.task"
 local api = require "tide.api"
 local gauges = require "tide.gauges"
 local tokens = require "tide.tokens"
+local processor = require "tide.webhook.processor"
 
 local M = {}
 
@@ -95,11 +96,24 @@ local function is_mine(address)
 end
 
 
-local function listen(address, handler, config)
+-- Of the API and of every webhook the largest; each has its own limit, looked at later.
+local function largest_body(built)
+  local most = built.config.max_request_bytes
+  for _, integration in pairs(built.integrations) do
+    if integration.webhooks then
+      most = math.max(most, integration.values.webhook_max_bytes)
+    end
+  end
+  return most
+end
+
+
+local function listen(address, handler, built)
+  local config = built.config
   local listener, message = server.listen(address, handler, {
     reuse_port = not address:match("^unix:") or nil,
     tls = config.tls ~= nil and not address:match("^unix:"),
-    max_body_bytes = config.max_request_bytes,
+    max_body_bytes = largest_body(built),
   })
   if not listener then
     error(message, 0)
@@ -108,13 +122,14 @@ local function listen(address, handler, config)
 end
 
 
--- What answers the requests of a worker, one of `workers`.
-function M.handler(built, workers)
+-- What answers the requests of a worker, one of `workers`; `processing` is its processor, if it has one.
+function M.handler(built, workers, processing)
   local configured, fault = tokens.configured(built.config.tokens)
   if not configured then
     error(fault, 0)
   end
-  return api.new({ generation = built, tokens = tokens.new(configured), workers = workers })
+  return api.new({ generation = built, tokens = tokens.new(configured), workers = workers,
+    processor = processing })
 end
 
 
@@ -126,16 +141,18 @@ function M.start(addresses, workers)
     error(table.concat(faults, "\n"), 0)
   end
   host.set_memory_limit(built.config.memory_limit_mb * 1024 * 1024)
-  local handler = M.handler(built, tonumber(workers))
+  local processing = processor.start(built)
+  local handler = M.handler(built, tonumber(workers), processing)
   local listeners = {}
   for address in addresses:gmatch("[^\n]+") do
     if is_mine(address) then
-      listeners[#listeners + 1] = listen(address, handler, built.config)
+      listeners[#listeners + 1] = listen(address, handler, built)
     end
   end
   local ticker = gauges.start(built.config.tls and listeners)
   return function()
     M.drain(listeners)
+    processing:stop()
     ticker:cancel()
   end
 end

@@ -11,6 +11,7 @@ local redact = require "tide.redact"
 local statistics = require "tide.state.statistics"
 local client = require "tide.upstream.client"
 local cache = require "tide.policy.cache"
+local definitions = require "tide.webhook.definition"
 local retry = require "tide.policy.retry"
 
 local M = {}
@@ -21,6 +22,9 @@ M.ORDER = {
   "record", "admit", "conceal", "deadline", "cache", "breaker", "singleflight", "concurrency", "verdict", "retry",
   "mock", "run",
 }
+
+-- Around a webhook's handler. It is tried again as an event, not as a call.
+M.HANDLER_ORDER = { "deadline", "verdict", "handler" }
 
 -- The flags of a trace that begins here (W3C Trace Context).
 local SAMPLED = "01"
@@ -40,13 +44,24 @@ local CALL = {
 }
 
 
-local function bind_operation(operation)
+local function bind_operation(operation, order)
   local handle
-  operation.label = operation.integration.name .. "." .. operation.name
-  for index = #M.ORDER, 1, -1 do
-    handle = require("tide.policy." .. M.ORDER[index]).wrap(handle, operation)
+  operation.label = operation.label or operation.integration.name .. "." .. operation.name
+  for index = #order, 1, -1 do
+    handle = require("tide.policy." .. order[index]).wrap(handle, operation)
   end
   operation.handle = handle
+  return operation
+end
+
+
+-- Each definition of a webhook is an operation to what its handlers call.
+local function bind_webhooks(integration)
+  integration.webhooks = definitions.bind_all(integration)
+  for _, definition in pairs(integration.webhooks or {}) do
+    definition.operation = bind_operation({ name = "webhook", integration = integration, label = definition.label,
+      cacheable = false }, M.HANDLER_ORDER)
+  end
 end
 
 
@@ -58,8 +73,9 @@ function M.bind(generation)
       integration.statistics = statistics.cell(integration.name)
       cells.of(integration, false)
       for _, operation in pairs(integration.operations) do
-        bind_operation(operation)
+        bind_operation(operation, M.ORDER)
       end
+      bind_webhooks(integration)
     end
   end
   return generation
@@ -100,7 +116,7 @@ end
 -- The instant by which the call has ended: its own total, what its caller allows, and
 -- never later than the call or job around it.
 local function deadline_of(settings, options, started)
-  local deadline = started + settings.total_timeout_seconds
+  local deadline = started + (options.total_seconds or settings.total_timeout_seconds)
   if options.timeout_ms then
     deadline = math.min(deadline, started + options.timeout_ms / 1000)
   end
@@ -152,6 +168,8 @@ local function new_call(generation, operation, input, options)
     debug = options.debug,
     no_cache = options.no_cache,
     background = options.background or false,
+    event = options.event,  -- of a webhook's handler: { id, attempt, transactions }
+    handler = options.handler,
     started = started,
     deadline = deadline_of(integration.values, options, started),
     attempts = {},          -- one table an attempt, see policy/retry.lua
@@ -226,6 +244,23 @@ function M.run(generation, integration_name, operation_name, input, options)
   end
   local call <close> = new_call(generation, operation, input, options or {})
   return finish(call, operation.handle(call))
+end
+
+
+-- Runs a webhook's handler for a stored event: its result as JSON (nil for none), the error table, and
+-- what its transaction returned. `input` is what the handler sees of the event.
+function M.handle(generation, definition, event, handler, input)
+  local operation = definition.operation
+  local call <close> = new_call(generation, operation, input, {
+    event = { id = event.id, attempt = event.attempt, transactions = 0 },
+    handler = handler,
+    trace_id = event.trace_id,
+    idempotency_key = event.id,
+    caller = "webhook",
+    total_seconds = operation.integration.values.webhook_timeout_seconds,
+  })
+  local result, err = operation.handle(call)
+  return result, err, call.event.transaction_result
 end
 
 

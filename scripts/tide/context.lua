@@ -10,6 +10,7 @@ local script = require "tide.script"
 local secrets = require "tide.secrets"
 local context_cache = require "tide.context_cache"
 local context_http = require "tide.context_http"
+local keyed_call = require "tide.webhook.keyed_call"
 
 local M = {}
 
@@ -51,6 +52,11 @@ end
 local CANONICAL = { canonical = true }
 
 
+local function plain_call(call, integration, operation, input, options)
+  return call.run(call.generation, integration, operation, input, options)
+end
+
+
 local function nested_call(call, integration, operation, input)
   if type(integration) ~= "string" or type(operation) ~= "string" then
     script.misuse("ctx.call: expects the names of an integration and an operation")
@@ -62,7 +68,8 @@ local function nested_call(call, integration, operation, input)
       return data, meta
     end
   end
-  local result, err, inner = call.run(call.generation, integration, operation, input, {
+  local run = keyed_call.is_needed(call, integration, operation) and keyed_call.run or plain_call
+  local result, err, inner = run(call, integration, operation, input, {
     parent = call,
     text = text,
     trace_id = call.trace_id,

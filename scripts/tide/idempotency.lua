@@ -52,14 +52,9 @@ local CLEAN = ("DELETE FROM idempotency_keys WHERE (token, integration_name, ope
   .. "integration_name, operation, key FROM idempotency_keys WHERE expires_at <= $1 LIMIT %d)"):format(CLEAN_ROWS)
 
 
--- What a key belongs to. Tokens of config.lua have no id; names are never taken for ids.
-local function token_of(current)
-  local identity = current.identity
-  if current.request.peer_uid then
-    return "local"
-  end
-  local token = identity.id or "name:" .. identity.name
-  return #token <= TOKEN_BYTES_MAX and token or crypto.hex(crypto.digest("sha256", token))
+-- What a key belongs to, as the column holds it.
+local function token_of(scope)
+  return #scope <= TOKEN_BYTES_MAX and scope or crypto.hex(crypto.digest("sha256", scope))
 end
 
 
@@ -92,8 +87,8 @@ local Claim = {}
 Claim.__index = Claim
 
 
--- `current` is the exchange. The deadline counts from here, the commit of the row included.
-local function new_claim(current, operation, input, options)
+-- The deadline counts from here, the commit of the row included.
+local function new_claim(request, operation, input, options)
   local hash, err = hash_of(input, options)
   if not hash then
     return nil, err
@@ -104,15 +99,15 @@ local function new_claim(current, operation, input, options)
   end
   local now = time.now()
   local deadline_at = time.format(now + seconds + SETTLE_SECONDS)
-  local expires_at = time.format(now + current.instance.generation.config.idempotency_hours * 3600)
-  options.deadline = time.monotonic() + seconds
+  local expires_at = time.format(now + request.keep_seconds)
+  options.deadline = math.min(options.deadline or math.huge, time.monotonic() + seconds)
   return setmetatable({
-    current = current,
+    request = request,
     operation = operation,
-    token = token_of(current),
+    token = token_of(request.scope),
     key = options.idempotency_key,
     hash = hash,
-    trace_id = current.trace_id,
+    trace_id = request.trace_id,
     now = time.format(now),
     deadline_at = deadline_at,
     -- Not before the call has ended.
@@ -149,7 +144,7 @@ function Claim:insert()
     return result.changes == 1
   end
   -- It may have been written all the same, and would stand for a call that never began.
-  store.enqueue(FORGET, self:parameters(self))
+  self:forget()
   return nil, self:unavailable(message, code)
 end
 
@@ -253,29 +248,39 @@ function Claim:keep(answer)
 end
 
 
+-- As if it had never been made.
+function Claim:forget()
+  store.enqueue(FORGET, self:parameters(self))
+end
+
+
 function Claim:finish(answer, err)
+  if self.request.forgets_repeatable and (answer or err).repeatable then
+    self:forget()
+    return answer, err
+  end
   if answer then
     return self:keep(answer)
   end
   if KEPT[errors.codes[err.code].status] then
-    answer = self.current:problem(err)
-    answer.body = assert(json.encode(answer.json))
-    return self:keep(answer)
+    return self:keep(self.request.problem(err))
   end
   self:leave(err.repeatable and "failed" or "unknown", nil, nil)
   return nil, err
 end
 
 
--- Answers a request with an Idempotency-Key: `perform(current, input, options)`, which gives an
--- answer with its `body` or nil and an error, is called at most once.
-function M.run(current, input, options, perform)
-  local integration = current.instance.generation.integrations[current.params.name]
-  local operation = integration and integration.provider and integration.operations[current.params.operation]
+-- Makes a call with a key: `perform(input, options)`, which gives an answer with its `body` or nil and
+-- an error, is called at most once. `request`: generation, integration and operation (names), scope
+-- (whose key it is, text), trace_id, keep_seconds, problem (from an error to its answer),
+-- forgets_repeatable (a call that may run again whatever came of it keeps nothing).
+function M.run(request, input, options, perform)
+  local integration = request.generation.integrations[request.integration]
+  local operation = integration and integration.provider and integration.operations[request.operation]
   if not operation then
-    return perform(current, input, options) -- fails, and there is no call to keep
+    return perform(input, options) -- fails, and there is no call to keep
   end
-  local claim, err = new_claim(current, operation, input, options)
+  local claim, err = new_claim(request, operation, input, options)
   if not claim then
     return nil, err
   end
@@ -284,7 +289,7 @@ function M.run(current, input, options, perform)
   if entered ~= true then
     return entered, err
   end
-  return claim:finish(perform(current, input, options))
+  return claim:finish(perform(input, options))
 end
 
 

@@ -69,6 +69,15 @@ function M.error_of(call, value, kind, traceback)
 end
 
 
+-- What `run` needs to know of a provider's function that no call is behind: one that reads a webhook.
+function M.context(generation, integration, label, trace_id)
+  return {
+    generation = generation, integration = integration, operation = { name = "webhook" }, label = label,
+    trace_id = trace_id, scripts_running = 0,
+  }
+end
+
+
 -- Runs `fn(...)` of the provider: `true, first, second` or `false, err`. `return nil, err`
 -- counts as raising `err`.
 function M.run(call, fn, ...)

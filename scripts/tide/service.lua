@@ -25,6 +25,8 @@ local secret_files = require "tide.secret_files"
 local secrets_store = require "tide.secrets_store"
 local status = require "tide.api.status"
 local tokens = require "tide.tokens"
+local disk = require "tide.webhook.disk"
+local recover = require "tide.webhook.recover"
 
 local M = {}
 
@@ -211,6 +213,8 @@ local function steps(options)
     Service.reserve,
     Service.open_store,
     Service.load_policies,
+    function(service) return recover.run(service.generation) end,
+    function(service) service.disk = disk.watch(service.project.config.data_dir) return true end,
     Service.ensure_token,
     function(service) service:load_secrets() return true end,
     Service.publish_facts,
@@ -332,6 +336,7 @@ function Service:stop(signal)
   self.secret_files:stop()
   self.retention:cancel()
   self.secrets_cleaner:cancel()
+  self.disk:cancel()
   self.policies:stop()
   local flushed, message = store.flush()
   if not flushed then

@@ -1,6 +1,7 @@
 -- The types that a key of the configuration can have: what was expected, and whether a
 -- value is one. `check(value, key)` returns what is wrong, or nil.
 
+local address = require "tide.address"
 local json = require "tide.json"
 local message = require "tide.message"
 local view = require "tide.view"
@@ -147,6 +148,15 @@ end
 local check_text_list = list_of("a list of texts", check_text)
 
 
+local function check_network(value, key)
+  local fault = check_text(value, key)
+  if fault then
+    return fault
+  end
+  return not address.networks({ value }) and "expected an address, or a network such as 10.0.0.0/8" or nil
+end
+
+
 local function check_text_or_list(value, key)
   if type(value) == "string" then
     return check_text(value, key)
@@ -250,6 +260,7 @@ M.types = {
   object = { label = "table", check = check_object, json = true },
   list = { label = "list", check = check_list, json = true },
   text_list = { label = "list of texts", check = check_text_list, json = true },
+  network_list = { label = "list of texts", check = list_of("a list of texts", check_network), json = true },
   number_list = { label = "list of numbers", check = list_of("a list of numbers", check_number),
     json = true },
   text_or_list = { label = "text or list", check = check_text_or_list, json = "maybe" },

@@ -82,6 +82,30 @@ local function options_of(current)
 end
 
 
+-- Tokens of config.lua have no id; names are never taken for ids.
+local function scope_of(current)
+  if current.request.peer_uid then
+    return "local"
+  end
+  return current.identity.id or "name:" .. current.identity.name
+end
+
+
+local function keyed(current)
+  local generation = current.instance.generation
+  return {
+    generation = generation, integration = current.params.name, operation = current.params.operation,
+    scope = scope_of(current), trace_id = current.trace_id,
+    keep_seconds = generation.config.idempotency_hours * 3600,
+    problem = function(err)
+      local answer = current:problem(err)
+      answer.body = assert(json.encode(answer.json))
+      return answer
+    end,
+  }
+end
+
+
 local function perform(current, input, options)
   local result, err = call.run(current.instance.generation, current.params.name, current.params.operation, input,
     options)
@@ -125,7 +149,7 @@ local function run(current)
     return nil, err
   end
   if options.idempotency_key then
-    return idempotency.run(current, input, options, perform)
+    return idempotency.run(keyed(current), input, options, function(...) return perform(current, ...) end)
   end
   return perform(current, input, options)
 end

@@ -5,6 +5,7 @@ local json = require "tide.json"
 local store = require "tide.store"
 local secret_faults = require "tide.secret_faults"
 local integrations = require "tide.api.integrations"
+local webhook_health = require "tide.webhook.health"
 
 local M = {}
 
@@ -13,8 +14,8 @@ M.STATE = "state"
 
 
 -- Why the service is not what it should be: one sentence each.
-local function reasons_of(faults, statuses)
-  local reasons = json.array()
+local function reasons_of(faults, statuses, generation)
+  local reasons = json.array(webhook_health.reasons(generation, statuses))
   for _, fault in ipairs(faults) do
     reasons[#reasons + 1] = fault
   end
@@ -42,7 +43,7 @@ local function is_healthy(generation)
   for name, integration in pairs(generation.integrations) do
     statuses[name] = integrations.status_of(integration)
   end
-  return next(secret_faults.all()) == nil and #reasons_of(generation.errors, statuses) == 0
+  return next(secret_faults.all()) == nil and #reasons_of(generation.errors, statuses, generation) == 0
 end
 
 
@@ -61,7 +62,7 @@ local function get(current)
   end
   if current.identity and current.identity.rights.read then
     answer.integrations = integrations.statuses(current)
-    answer.reasons = reasons_of(faults_of(current), answer.integrations)
+    answer.reasons = reasons_of(faults_of(current), answer.integrations, current.instance.generation)
   end
   return {
     status = state == "serving" and 200 or 503,

@@ -1,0 +1,39 @@
+-- The body of a webhook as its handlers see it: JSON or a form, decoded.
+
+local http = require "tide.http"
+local json = require "tide.json"
+
+local M = {}
+
+local ABSENT = { null = "absent" }
+local FORM = "application/x-www-form-urlencoded"
+
+
+local function essence_of(content_type)
+  return content_type and content_type:match("^%s*([^;%s]+)") or ""
+end
+
+
+-- What is expected to be JSON: it says so, or nothing.
+local function is_json(essence)
+  return essence == "" or essence == "application/json" or essence:match("^application/[%w.-]+%+json$") ~= nil
+end
+
+
+-- The payload, and whether it was JSON. A body of another type that is no JSON is left to the handler:
+-- nil and false. nil, false and a message when it claims to be what it is not.
+function M.decode(body, content_type)
+  local essence = content_type == "application/json" and content_type or essence_of(content_type):lower()
+  if essence == FORM then
+    local form, message = http.decode_query(body)
+    return form, false, message and "the body is not a form: " .. message
+  end
+  local payload, message = json.decode(body, ABSENT)
+  if message == nil then
+    return payload, true
+  end
+  return nil, false, is_json(essence) and "the body is not JSON: " .. message or nil
+end
+
+
+return M
