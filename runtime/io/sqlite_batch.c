@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 
-static enum sqlite_batch_outcome outcome_of(int code) {
+enum sqlite_batch_outcome sqlite_batch_outcome_of(int code) {
   switch (code & 0xff) {
     case SQLITE_OK:
       return SQLITE_BATCH_COMMITTED;
@@ -99,5 +99,5 @@ enum sqlite_batch_outcome sqlite_batch_run(struct sqlite_connection *connection,
   if (code == SQLITE_OK) return SQLITE_BATCH_COMMITTED;
   roll_back(connection);
   err->code = "unavailable";
-  return outcome_of(code);
+  return sqlite_batch_outcome_of(code);
 }

@@ -15,6 +15,9 @@ enum sqlite_batch_outcome {
   SQLITE_BATCH_DAMAGED,   /* as broken, and the file is corrupt */
 };
 
+/* What an extended code of SQLite, of a write that failed as a whole, comes to. */
+enum sqlite_batch_outcome sqlite_batch_outcome_of(int code);
+
 /* Where a batch comes from. */
 struct sqlite_batch {
   struct store_queue *requests; /* at least one */

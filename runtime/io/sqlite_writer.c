@@ -8,11 +8,11 @@
 #include "base/clock.h"
 #include "io/sqlite_batch.h"
 #include "io/sqlite_migration.h"
+#include "io/sqlite_writable.h"
 
 #define MS_NS UINT64_C(1000000)
 /* How long a thread that was told to stop at once may take before it is left behind. */
 #define HANG_NS (2000 * MS_NS)
-#define VACUUM_PAGES 64
 
 enum work { WORK_BATCH, WORK_MIGRATE, WORK_TIDY, WORK_END };
 
@@ -31,8 +31,7 @@ struct tally {
 };
 
 struct sqlite_writer {
-  struct sqlite_settings settings;
-  char *path; /* the settings' */
+  char *path;
   pthread_t thread;
 
   pthread_mutex_t lock; /* guards what follows, up to the thread's own */
@@ -56,11 +55,8 @@ struct sqlite_writer {
   struct store_stats stats;
 
   /* The thread's own. */
-  struct sqlite_connection slots[2]; /* one in use; two only while it is replaced */
-  struct sqlite_connection *connection;
-  bool broken; /* the connection must be replaced before it is used again */
+  struct sqlite_writable writable;
   bool needs_tidying;
-  struct err damage; /* code NULL: none found */
   struct tally tally;
   atomic_bool stop_now; /* ends what the connection is doing; any thread */
 };
@@ -126,7 +122,7 @@ static enum work next_work(struct sqlite_writer *writer, struct store_queue *bat
     uint64_t rows_ns = rows_time(writer);
     answer_flushes(writer);
     /* Into a damaged file nothing will ever be written: no use waiting for the deadline. */
-    if (writer->stopping && (now >= writer->stop_by_ns || writer->damage.code != NULL))
+    if (writer->stopping && (now >= writer->stop_by_ns || writer->writable.damage.code != NULL))
       return WORK_END;
     if (writer->requests.first != NULL && writer->requests.first->kind == STORE_MIGRATE) {
       store_queue_push(batch, store_queue_pop(&writer->requests));
@@ -145,29 +141,6 @@ static enum work next_work(struct sqlite_writer *writer, struct store_queue *bat
   }
 }
 
-/* The new connection is opened before the old one is closed: while one is open, the shared
- * index of the log says where the last good commit ends, and what a failed sync left behind
- * that is overwritten. The first connection to a log reads its end from the file instead: it
- * would take those frames, which perhaps never reached the disk, for a commit, and a power cut
- * would later cut off what was acknowledged after them. */
-static int replace_connection(struct sqlite_writer *writer, struct err *err) {
-  struct sqlite_connection *other = &writer->slots[writer->connection == &writer->slots[0] ? 1 : 0];
-  if (sqlite_connection_open_writer(other, &writer->settings, err) != 0) return -1;
-  sqlite_connection_close(writer->connection);
-  writer->connection = other;
-  writer->broken = false;
-  return 0;
-}
-
-/* Makes sure of a connection that may be written to. */
-static int ready_connection(struct sqlite_writer *writer, struct err *err) {
-  if (writer->damage.code != NULL) {
-    *err = writer->damage;
-    return -1;
-  }
-  return writer->broken ? replace_connection(writer, err) : 0;
-}
-
 /* What waits by now joins the batch that is about to be committed. */
 static void take_more(void *context, struct store_queue *batch) {
   struct sqlite_writer *writer = context;
@@ -177,16 +150,12 @@ static void take_more(void *context, struct store_queue *batch) {
 }
 
 static bool run_batch(struct sqlite_writer *writer, struct store_queue *requests, struct err *err) {
-  if (ready_connection(writer, err) != 0) return false;
+  struct sqlite_writable *writable = &writer->writable;
+  if (sqlite_writable_ready(writable, err) != 0) return false;
   struct sqlite_batch batch = {.requests = requests, .more = take_more, .context = writer};
-  enum sqlite_batch_outcome outcome = sqlite_batch_run(writer->connection, &batch, err);
-  if (outcome == SQLITE_BATCH_COMMITTED) return true;
-  writer->broken = outcome != SQLITE_BATCH_REFUSED;
-  if (outcome == SQLITE_BATCH_DAMAGED) {
-    writer->damage = *err;
-    sqlite_connection_leave_file(writer->connection);
-  }
-  return false;
+  enum sqlite_batch_outcome outcome = sqlite_batch_run(writable->connection, &batch, err);
+  sqlite_writable_note(writable, outcome, err);
+  return outcome == SQLITE_BATCH_COMMITTED;
 }
 
 static void settle_row(struct tally *tally, struct store_request *row) {
@@ -245,11 +214,12 @@ static void work_batch(struct sqlite_writer *writer, struct store_queue *batch) 
 }
 
 static void work_migrate(struct sqlite_writer *writer, struct store_queue *batch) {
+  struct sqlite_writable *writable = &writer->writable;
   struct store_request *request = store_queue_pop(batch);
-  if (ready_connection(writer, &request->err) == 0) {
-    sqlite_migration_run(writer->connection, request);
+  if (sqlite_writable_ready(writable, &request->err) == 0) {
+    sqlite_migration_run(writable->connection, request);
     writer->needs_tidying = true;
-    writer->broken = request->err.code != NULL;
+    writable->broken = request->err.code != NULL;
   }
   settle_request(&writer->tally, request);
 }
@@ -279,29 +249,6 @@ static void add_tally(struct sqlite_writer *writer) {
   tally->err.code = NULL;
 }
 
-static int read_count(void *context, int count, char **values, char **names) {
-  (void)names;
-  if (count == 1 && values[0] != NULL) *(long *)context = strtol(values[0], NULL, 10);
-  return 0;
-}
-
-/* With nothing else to do: some freed pages go back to the system, and the log into the
- * file, so that the next burst finds it empty. A failure shows at the next write. */
-static void work_tidy(struct sqlite_writer *writer) {
-  struct sqlite_connection *connection = writer->connection;
-  long free_pages = 0;
-  writer->needs_tidying = false;
-  if (writer->broken || writer->damage.code != NULL) return;
-  connection->own = true;
-  sqlite3_exec(connection->db, "PRAGMA freelist_count", read_count, &free_pages, NULL);
-  connection->own = false;
-  char sql[64];
-  snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", VACUUM_PAGES);
-  if (free_pages > 0) sqlite_connection_control(connection, sql, NULL);
-  sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-  writer->needs_tidying = free_pages > VACUUM_PAGES;
-}
-
 static void refuse_rest(struct sqlite_writer *writer) {
   static const struct err closing = {.code = "unavailable", .message = "the store has stopped"};
   while (writer->requests.first != NULL) {
@@ -326,14 +273,14 @@ static void *writer_main(void *argument) {
     pthread_mutex_unlock(&writer->lock);
     if (work == WORK_BATCH) work_batch(writer, &batch);
     if (work == WORK_MIGRATE) work_migrate(writer, &batch);
-    if (work == WORK_TIDY) work_tidy(writer);
+    if (work == WORK_TIDY) writer->needs_tidying = sqlite_writable_tidy(&writer->writable);
     pthread_mutex_lock(&writer->lock);
     add_tally(writer);
     work = next_work(writer, &batch);
   }
   refuse_rest(writer);
   pthread_mutex_unlock(&writer->lock);
-  sqlite_connection_close(writer->connection);
+  sqlite_writable_close(&writer->writable);
   pthread_mutex_lock(&writer->lock);
   writer->ended = true;
   pthread_cond_signal(&writer->ends);
@@ -350,7 +297,7 @@ static void init_condition(pthread_cond_t *condition) {
 }
 
 static void writer_free(struct sqlite_writer *writer) {
-  sqlite_connection_close(writer->connection);
+  sqlite_writable_close(&writer->writable);
   pthread_cond_destroy(&writer->ends);
   pthread_cond_destroy(&writer->wakes);
   pthread_mutex_destroy(&writer->lock);
@@ -367,14 +314,13 @@ struct sqlite_writer *sqlite_writer_start(const struct sqlite_settings *settings
     free(path);
     return NULL;
   }
-  writer->settings = *settings;
-  writer->settings.path = writer->path = path;
-  writer->settings.stop = &writer->stop_now;
-  writer->connection = &writer->slots[0];
+  struct sqlite_settings own = *settings;
+  own.path = writer->path = path;
+  own.stop = &writer->stop_now;
   pthread_mutex_init(&writer->lock, NULL);
   init_condition(&writer->wakes);
   init_condition(&writer->ends);
-  if (sqlite_connection_open_writer(writer->connection, &writer->settings, err) == 0) {
+  if (sqlite_writable_open(&writer->writable, &own, err) == 0) {
     int status = pthread_create(&writer->thread, NULL, writer_main, writer);
     if (status == 0) return writer;
     err_set(err, "unavailable", "store: cannot start a thread: %s", strerror(status));
