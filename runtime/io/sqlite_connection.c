@@ -38,22 +38,12 @@ static int on_busy(void *context, int count) {
 
 static int on_authorize(void *context, int action, const char *first, const char *second,
                         const char *database, const char *trigger) {
-  (void)first;
-  (void)second;
   (void)database;
   (void)trigger;
-  const struct sqlite_connection *connection = context;
+  struct sqlite_connection *connection = context;
   if (connection->own) return SQLITE_OK;
-  switch (action) {
-    case SQLITE_TRANSACTION:
-    case SQLITE_SAVEPOINT:
-    case SQLITE_PRAGMA:
-    case SQLITE_ATTACH: /* VACUUM too */
-    case SQLITE_DETACH:
-      return SQLITE_DENY;
-    default:
-      return SQLITE_OK;
-  }
+  bool allowed = sqlite_fence_allows(connection->fence, action, first, second, &connection->denial);
+  return allowed ? SQLITE_OK : SQLITE_DENY;
 }
 
 static void install(struct sqlite_connection *connection) {
@@ -77,10 +67,13 @@ static void install(struct sqlite_connection *connection) {
 static int open_database(struct sqlite_connection *connection,
                          const struct sqlite_settings *settings, int flags, struct err *err) {
   *connection = (struct sqlite_connection){
+      .statement_ns = settings->statement_ns ? settings->statement_ns : SQLITE_STATEMENT_TIMEOUT_NS,
       .lock_wait_ms = settings->lock_wait_ms,
       .stop = settings->stop,
+      .fence = settings->fence,
   };
   sqlite_statements_init(&connection->statements);
+  sqlite_statements_init(&connection->own_statements);
   int code = sqlite3_open_v2(settings->path, &connection->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
   if (code == SQLITE_OK) {
     install(connection);
@@ -164,6 +157,7 @@ void sqlite_connection_leave_file(struct sqlite_connection *connection) {
 
 void sqlite_connection_close(struct sqlite_connection *connection) {
   sqlite_statements_deinit(&connection->statements);
+  sqlite_statements_deinit(&connection->own_statements);
   sqlite3_close(connection->db);
   connection->db = NULL;
 }
@@ -177,26 +171,66 @@ int sqlite_connection_control(struct sqlite_connection *connection, const char *
   return sqlite_statement_fail(connection->db, code, err);
 }
 
-static void set_limits(struct sqlite_connection *connection, struct store_request *request) {
-  uint64_t limit = clock_real_monotonic_ns() + SQLITE_STATEMENT_TIMEOUT_NS;
-  connection->deadline_ns = limit < request->deadline_ns ? limit : request->deadline_ns;
-  /* A write goes on without its owner: it may share a transaction with others'. */
-  connection->cancelled = request->kind == STORE_QUERY ? &request->cancelled : NULL;
+/* Of those of others or, while connection->own is set, of the store's own. */
+static int get_statement(struct sqlite_connection *connection, const struct store_statement *source,
+                         sqlite3_stmt **statement, struct err *err) {
+  struct sqlite_statements *statements =
+      connection->own ? &connection->own_statements : &connection->statements;
+  connection->denial.code = NULL;
+  return sqlite_statements_get(statements, connection->db, source->sql, source->sql_length,
+                               statement, err);
+}
+
+/* What the fence had to say is worth more than "not authorized". */
+static int explain(const struct sqlite_connection *connection, int code, struct err *err) {
+  if ((code & 0xff) == SQLITE_AUTH && connection->denial.code != NULL) *err = connection->denial;
+  return code;
+}
+
+static int run(struct sqlite_connection *connection, struct store_request *request, size_t index) {
+  const struct store_statement *source = &request->statements[index];
+  sqlite3_stmt *statement;
+  request->err.code = NULL;
+  int code = get_statement(connection, source, &statement, &request->err);
+  if (code == SQLITE_OK)
+    code = sqlite_statement_run(statement, source, request->max_rows, &request->results[index],
+                                &request->err);
+  return explain(connection, code, &request->err);
+}
+
+int sqlite_connection_run_until(struct sqlite_connection *connection, struct store_request *request,
+                                size_t index, uint64_t deadline_ns, const atomic_bool *cancelled) {
+  connection->deadline_ns = deadline_ns;
+  connection->cancelled = cancelled;
+  return run(connection, request, index);
+}
+
+int sqlite_connection_run_own(struct sqlite_connection *connection, struct store_request *request,
+                              size_t index) {
+  connection->own = true;
+  int code = run(connection, request, index);
+  connection->own = false;
+  return code;
+}
+
+bool sqlite_connection_writes(struct sqlite_connection *connection,
+                              const struct store_request *request) {
+  struct err err;
+  sqlite3_stmt *statement;
+  int code = get_statement(connection, &request->statements[0], &statement, &err);
+  return code == SQLITE_OK && !sqlite3_stmt_readonly(statement);
 }
 
 int sqlite_connection_run(struct sqlite_connection *connection, struct store_request *request,
                           size_t index) {
-  const struct store_statement *source = &request->statements[index];
-  request->err.code = NULL;
-  sqlite3_stmt *statement;
-  int code = sqlite_statements_get(&connection->statements, connection->db, source->sql,
-                                   source->sql_length, &statement, &request->err);
-  if (code != SQLITE_OK) return code;
-  if (request->kind == STORE_QUERY && !sqlite3_stmt_readonly(statement)) {
+  bool reads = request->kind == STORE_QUERY;
+  if (reads && sqlite_connection_writes(connection, request)) {
     err_set(&request->err, "sql", "a query only reads; statements that write are executed");
     return SQLITE_ERROR;
   }
-  set_limits(connection, request);
-  return sqlite_statement_run(statement, source, request->max_rows, &request->results[index],
-                              &request->err);
+  uint64_t limit = clock_real_monotonic_ns() + connection->statement_ns;
+  if (request->deadline_ns < limit) limit = request->deadline_ns;
+  /* A write goes on without its owner: it may share a transaction with others'. */
+  return sqlite_connection_run_until(connection, request, index, limit,
+                                     reads ? &request->cancelled : NULL);
 }

@@ -1,8 +1,7 @@
 /* One connection to the SQLite file, the writer's or a reader's. Used by one thread at a
  * time.
  *
- * What statements of others may do is fenced: no transaction control, PRAGMA, ATTACH or
- * VACUUM; those are the store's own. */
+ * What statements of others may do is fenced (io/sqlite_fence.h); the store's own may do all. */
 #ifndef TIDEGATE_IO_SQLITE_CONNECTION_H
 #define TIDEGATE_IO_SQLITE_CONNECTION_H
 
@@ -11,25 +10,33 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "io/sqlite_fence.h"
 #include "io/sqlite_statement.h"
 
-/* Longest that one statement may run. */
+/* Longest that one statement may run, unless the settings say otherwise. */
 #define SQLITE_STATEMENT_TIMEOUT_NS (UINT64_C(5) * 1000 * 1000 * 1000)
 
 struct sqlite_connection {
   sqlite3 *db; /* NULL: closed */
   struct sqlite_statements statements;
-  bool own;                     /* the statement being prepared or run is the store's own */
-  uint64_t deadline_ns;         /* real monotonic: when the running statement is stopped */
+  /* The store's own, apart: one that was found by its text alone would bring its rights along. */
+  struct sqlite_statements own_statements;
+  bool own; /* the statement being prepared or run is the store's own */
+  enum sqlite_fence fence;
+  struct err denial;    /* why the fence refused, while a statement is prepared; or no code */
+  uint64_t deadline_ns; /* real monotonic: when the running statement is stopped */
   const atomic_bool *cancelled; /* the same, when set; NULL: no such flag */
   const atomic_bool *stop;      /* while set, nothing runs or waits on; NULL: no such flag */
+  uint64_t statement_ns;        /* longest run of one statement */
   unsigned lock_wait_ms;        /* longest wait for another process's lock */
   uint64_t lock_wait_end_ns;    /* of the present wait; 0: none */
 };
 
 struct sqlite_settings {
   const char *path;
+  enum sqlite_fence fence;
   unsigned lock_wait_ms;
+  uint64_t statement_ns;   /* longest run of one statement; 0: SQLITE_STATEMENT_TIMEOUT_NS */
   uint64_t page_limit;     /* 0: none; the writer's */
   const atomic_bool *stop; /* may be set by any thread; outlives the connection, or NULL */
 };
@@ -50,9 +57,19 @@ void sqlite_connection_close(struct sqlite_connection *connection);
  * with `err` filled. */
 int sqlite_connection_control(struct sqlite_connection *connection, const char *sql,
                               struct err *err);
-/* Runs a statement of a request, stopped after SQLITE_STATEMENT_TIMEOUT_NS or when the
+/* Runs a statement of a request, stopped after the settings' `statement_ns` or when the
  * request is late or, if it reads, cancelled. As sqlite_statement_run. */
 int sqlite_connection_run(struct sqlite_connection *connection, struct store_request *request,
                           size_t index);
+/* The same for a statement that reads or writes, stopped at `deadline_ns` or when `cancelled`
+ * (may be NULL) is set. */
+int sqlite_connection_run_until(struct sqlite_connection *connection, struct store_request *request,
+                                size_t index, uint64_t deadline_ns, const atomic_bool *cancelled);
+/* The same for one of the store's own, which nothing stops. */
+int sqlite_connection_run_own(struct sqlite_connection *connection, struct store_request *request,
+                              size_t index);
+/* Whether the request's statement is one that writes; false when it cannot be prepared. */
+bool sqlite_connection_writes(struct sqlite_connection *connection,
+                              const struct store_request *request);
 
 #endif

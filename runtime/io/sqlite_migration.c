@@ -60,7 +60,10 @@ static int newest_applied(struct sqlite_connection *connection, const char *spac
 static int check_known(struct sqlite_connection *connection, struct store_request *request) {
   int64_t newest = 0;
   int64_t known = request->statements[request->statement_count - 1].values[0].integer;
-  if (newest_applied(connection, request->space, &newest, &request->err) != 0) return -1;
+  connection->own = true;
+  int status = newest_applied(connection, request->space, &newest, &request->err);
+  connection->own = false;
+  if (status != 0) return -1;
   if (newest <= known) return 0;
   return err_set(&request->err, "sql",
                  "the database has migration %lld of %s, this program knows them up to %lld only: "
@@ -110,6 +113,8 @@ static int fail_at(const struct migration *migration, const char *at, int code, 
   struct err cause;
   int offset = sqlite3_error_offset(migration->connection->db);
   sqlite_statement_fail(migration->connection->db, code, &cause);
+  const struct err *denial = &migration->connection->denial;
+  if ((code & 0xff) == SQLITE_AUTH && denial->code != NULL) cause = *denial;
   return err_set(err, cause.code, "line %d: %s", line_of(migration, offset > 0 ? at + offset : at),
                  cause.message);
 }
@@ -128,6 +133,7 @@ static int run_text(const struct migration *migration, struct err *err) {
   for (at = skip_space(at, end); at < end; at = skip_space(at, end)) {
     sqlite3_stmt *statement = NULL;
     const char *tail = end;
+    migration->connection->denial.code = NULL;
     int code = sqlite3_prepare_v2(db, at, (int)(end - at), &statement, &tail);
     if (code != SQLITE_OK) return fail_at(migration, at, code, err);
     if (statement != NULL) code = sqlite3_step(statement);
@@ -158,15 +164,25 @@ static int record(const struct migration *migration, struct err *err) {
   return code == SQLITE_DONE ? 0 : -1;
 }
 
-/* Inside its transaction, where no other process can apply it at the same time. */
-static int apply(const struct migration *migration, bool *is_new, struct err *err) {
+static int look_up(const struct migration *migration, struct err *err) {
   int64_t newest = 0;
   if (newest_applied(migration->connection, migration->space, &newest, err) != 0) return -1;
-  int applied = is_applied(migration, newest, err);
+  return is_applied(migration, newest, err);
+}
+
+/* Inside its transaction, where no other process can apply it at the same time. Only the text is
+ * not the store's own. */
+static int apply(const struct migration *migration, bool *is_new, struct err *err) {
+  migration->connection->own = true;
+  int applied = look_up(migration, err);
+  migration->connection->own = false;
   *is_new = applied == 0;
   if (applied != 0) return applied > 0 ? 0 : -1;
   if (run_text(migration, err) != 0) return -1;
-  return record(migration, err);
+  migration->connection->own = true;
+  int status = record(migration, err);
+  migration->connection->own = false;
+  return status;
 }
 
 static int run_one(const struct migration *migration, bool *is_new, struct err *err) {
@@ -189,10 +205,7 @@ static const char bookkeeping[] = "CREATE TABLE IF NOT EXISTS schema_migrations 
                                   " applied_at TEXT NOT NULL,"
                                   " PRIMARY KEY (space, number))";
 
-void sqlite_migration_run(struct sqlite_connection *connection, struct store_request *request) {
-  if (request->statement_count == 0 || check_order(request) != 0) return;
-  connection->deadline_ns = request->deadline_ns;
-  connection->cancelled = NULL;
+static void run_all(struct sqlite_connection *connection, struct store_request *request) {
   if (sqlite_connection_control(connection, bookkeeping, &request->err) != SQLITE_OK) return;
   if (check_known(connection, request) != 0) return;
   for (size_t i = 0; i < request->statement_count; i++) {
@@ -201,4 +214,14 @@ void sqlite_migration_run(struct sqlite_connection *connection, struct store_req
     if (run_one(&migration, &is_new, &request->err) != 0) return;
     request->results[0].changes += is_new;
   }
+}
+
+void sqlite_migration_run(struct sqlite_connection *connection, struct store_request *request) {
+  enum sqlite_fence fence = connection->fence;
+  if (request->statement_count == 0 || check_order(request) != 0) return;
+  connection->deadline_ns = request->deadline_ns;
+  connection->cancelled = NULL;
+  if (fence == SQLITE_FENCE_PROJECT) connection->fence = SQLITE_FENCE_MIGRATION;
+  run_all(connection, request);
+  connection->fence = fence;
 }
