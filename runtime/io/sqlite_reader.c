@@ -17,6 +17,7 @@ struct reader {
 
 struct sqlite_readers {
   struct sqlite_settings settings;
+  struct sqlite_forward forward;
   char *path;           /* the settings' */
   atomic_bool stop_now; /* ends what the connections are doing */
 
@@ -42,17 +43,33 @@ static void drop_broken(struct reader *reader, int code) {
   sqlite_connection_close(&reader->connection);
 }
 
-static void answer(struct reader *reader, struct store_request *request) {
-  if (atomic_load_explicit(&request->cancelled, memory_order_relaxed)) return;
+/* Hands a statement that writes to whoever may: false when it reads, or is refused. */
+static bool forward(struct reader *reader, struct store_request *request) {
+  const struct sqlite_forward *target = &reader->pool->forward;
+  if (target->submit == NULL || !sqlite_connection_writes(&reader->connection, request))
+    return false;
+  if (target->submit(target->context, request, &request->err) != 0) store_request_finish(request);
+  return true;
+}
+
+static bool is_ready(struct reader *reader, struct store_request *request) {
+  if (atomic_load_explicit(&request->cancelled, memory_order_relaxed)) return false;
   if (store_request_is_late(request, clock_real_monotonic_ns())) {
     err_set(&request->err, "timeout", "the store was too busy to read");
-    return;
+    return false;
   }
-  if (reader->connection.db == NULL &&
-      sqlite_connection_open_reader(&reader->connection, &reader->pool->settings, &request->err))
-    return;
-  int code = sqlite_connection_run(&reader->connection, request, 0);
-  if (code != SQLITE_OK) drop_broken(reader, code);
+  return reader->connection.db != NULL ||
+         sqlite_connection_open_reader(&reader->connection, &reader->pool->settings,
+                                       &request->err) == 0;
+}
+
+static void answer(struct reader *reader, struct store_request *request) {
+  if (is_ready(reader, request)) {
+    if (forward(reader, request)) return;
+    int code = sqlite_connection_run(&reader->connection, request, 0);
+    if (code != SQLITE_OK) drop_broken(reader, code);
+  }
+  store_request_finish(request);
 }
 
 /* NULL: the end. */
@@ -72,7 +89,6 @@ static void *reader_main(void *argument) {
   struct store_request *request = next_query(pool);
   while (request != NULL) {
     answer(reader, request);
-    store_request_finish(request);
     request = next_query(pool);
   }
   sqlite_connection_close(&reader->connection);
@@ -108,7 +124,7 @@ static int start_threads(struct sqlite_readers *pool, unsigned count, struct err
 }
 
 struct sqlite_readers *sqlite_readers_start(const struct sqlite_settings *settings, unsigned count,
-                                            struct err *err) {
+                                            struct sqlite_forward forward, struct err *err) {
   struct sqlite_readers *pool = calloc(1, sizeof *pool + count * sizeof pool->readers[0]);
   char *path = strdup(settings->path);
   if (pool == NULL || path == NULL) {
@@ -118,6 +134,7 @@ struct sqlite_readers *sqlite_readers_start(const struct sqlite_settings *settin
     return NULL;
   }
   pool->settings = *settings;
+  pool->forward = forward;
   pool->settings.path = pool->path = path;
   pool->settings.stop = &pool->stop_now;
   pthread_mutex_init(&pool->lock, NULL);

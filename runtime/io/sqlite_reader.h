@@ -11,10 +11,16 @@
 
 struct sqlite_readers;
 
+/* Where a statement goes that turns out to write. submit NULL: it is refused ("sql"). */
+struct sqlite_forward {
+  int (*submit)(void *context, struct store_request *request, struct err *err);
+  void *context;
+};
+
 /* After the writer has made the file. `settings` is copied. NULL and
  * "unavailable". */
 struct sqlite_readers *sqlite_readers_start(const struct sqlite_settings *settings, unsigned count,
-                                            struct err *err);
+                                            struct sqlite_forward forward, struct err *err);
 /* Takes a STORE_QUERY. As store_driver.submit. */
 int sqlite_readers_submit(struct sqlite_readers *readers, struct store_request *request,
                           struct err *err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/store_project.h"
 #include "io/store_sqlite.h"
 
 struct lasting_text {
@@ -19,7 +20,7 @@ struct store {
   size_t text_count;
 };
 
-static const struct store_driver *const drivers[] = {&store_sqlite_driver};
+static const struct store_driver *const drivers[] = {&store_sqlite_driver, &store_project_driver};
 
 static const struct store_driver *driver_for(const char *url, const char **location) {
   for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
@@ -102,6 +103,10 @@ const char *store_lasting_text(struct store *store, const char *text, size_t len
   if (found == NULL) found = add_text(store, text, length);
   pthread_mutex_unlock(&store->mutex);
   return found;
+}
+
+void store_abandon(struct store *store, struct store_session *session) {
+  if (store->driver->abandon != NULL) store->driver->abandon(store->state, session);
 }
 
 void store_read_stats(struct store *store, struct store_stats *stats) {

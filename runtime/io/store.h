@@ -1,9 +1,12 @@
 /* The framework's database behind one asynchronous interface, free of any dialect.
  *
- * One `struct store` serves the process. Requests come from the workers through their
+ * One `struct store` serves the framework. Requests come from the workers through their
  * clients (io/store_client.h) and run on the driver's threads: no function here but
  * store_open and store_close waits for a disk or a lock. A driver (SQLite; PostgreSQL later)
- * is a `struct store_driver`; nothing above it knows which one runs. */
+ * is a `struct store_driver`; nothing above it knows which one runs.
+ *
+ * The project's own tables are behind the same interface, in a store of their own: a script's
+ * transaction, which stays open while the script runs, delays no acknowledgement there. */
 #ifndef TIDEGATE_IO_STORE_H
 #define TIDEGATE_IO_STORE_H
 
@@ -48,6 +51,9 @@ struct store_driver {
   /* Takes a request over until it calls store_request_finish, or refuses it: -1 and
    * "overloaded" or "unavailable". Any thread; never waits. */
   int (*submit)(void *driver, struct store_request *request, struct err *err);
+  /* Rolls a session back as soon as its turn allows. Any thread; never waits. NULL where there
+   * are no sessions. */
+  void (*abandon)(void *driver, struct store_session *session);
   /* Any thread. */
   void (*read_stats)(void *driver, struct store_stats *stats);
   /* Commits what is queued until `deadline_ns`, finishes the rest with "unavailable", ends
@@ -56,7 +62,8 @@ struct store_driver {
   int (*close)(void *driver, uint64_t deadline_ns, struct err *err);
 };
 
-/* Opens "sqlite:PATH". Waits for the disk, so only at start. `options` may be NULL. The
+/* Opens "sqlite:PATH", the framework's database, or "project:PATH", that of the project's own
+ * tables. Waits for the disk, so only at start. `options` may be NULL. The
  * result belongs to the caller. NULL and "unavailable" (locked, corrupt, not a database, no
  * directory, no memory) or "sql" (a URL of no store that this program knows). */
 struct store *store_open(const char *url, const struct store_options *options, struct err *err);
@@ -75,6 +82,10 @@ const char *store_lasting_text(struct store *store, const char *text, size_t len
 
 /* For clients: as store_driver.submit. */
 int store_submit(struct store *store, struct store_request *request, struct err *err);
+
+/* Ends a session's transaction without its effects, unless it has ended: at once, or as soon as
+ * its commit has failed. Does not wait; what is begun afterwards comes after it. Any thread. */
+void store_abandon(struct store *store, struct store_session *session);
 
 /* Any thread. */
 void store_read_stats(struct store *store, struct store_stats *stats);

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 
 #define LATE_CHECK_MS 100
+/* The driver knows better what became of a late request, and may say so first. */
+#define LATE_GRACE_NS (UINT64_C(250) * 1000 * 1000)
 
 struct store_client {
   struct store *store;
@@ -88,9 +90,9 @@ static void on_async(uv_async_t *async) {
 
 static void on_timer(uv_timer_t *timer) {
   struct store_client *client = timer->data;
-  uint64_t now = clock_real_monotonic_ns();
+  uint64_t late = clock_real_monotonic_ns() - LATE_GRACE_NS;
   for (struct store_request *request = client->pending; request; request = request->next_pending) {
-    if (request->timed_out || request->released || !store_request_is_late(request, now)) continue;
+    if (request->timed_out || request->released || !store_request_is_late(request, late)) continue;
     request->timed_out = true;
     request->wake(request->argument);
   }

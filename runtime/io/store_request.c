@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "io/store_session.h"
 
 static bool has_bytes(const struct store_value *value) {
   return value->type == STORE_TEXT || value->type == STORE_BLOB;
@@ -111,6 +112,8 @@ struct store_request *store_request_new(const struct store_spec *spec, struct er
   if (spec->kind != STORE_ENQUEUE)
     request->deadline_ns = clock_real_monotonic_ns() + timeout_of(spec);
   lay_out(request, spec);
+  request->session = spec->session;
+  if (request->session != NULL) store_session_retain(request->session);
   return request;
 }
 
@@ -121,6 +124,7 @@ void store_request_reset(struct store_request *request) {
 void store_request_free(struct store_request *request) {
   if (request == NULL) return;
   store_request_reset(request);
+  store_session_release(request->session);
   free(request);
 }
 

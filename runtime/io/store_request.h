@@ -29,7 +29,14 @@ enum store_kind {
   STORE_ENQUEUE, /* one statement that writes, nobody waits */
   STORE_FLUSH,   /* answered when all that was taken before it has been committed */
   STORE_MIGRATE, /* one statement per migration: its text, values { number, name } */
+  /* A transaction between whose statements a script runs (io/store_session.h). The statements of
+   * the first and the last are the framework's own. */
+  STORE_BEGIN,  /* waits for its turn; answered when the transaction is open */
+  STORE_STEP,   /* one statement */
+  STORE_COMMIT, /* answered after the commit */
 };
+
+struct store_session;
 
 struct store_statement {
   const char *sql; /* not NUL-terminated; `$n` parameters */
@@ -43,7 +50,8 @@ struct store_spec {
   enum store_kind kind;
   const struct store_statement *statements;
   size_t statement_count;
-  const char *space;   /* STORE_MIGRATE: the name space, NUL-terminated; else NULL */
+  const char *space;             /* STORE_MIGRATE: the name space, NUL-terminated; else NULL */
+  struct store_session *session; /* STORE_BEGIN, STORE_STEP, STORE_COMMIT */
   size_t max_rows;     /* of one result; 0: STORE_RESULT_ROWS_MAX, which it cannot exceed */
   uint64_t timeout_ns; /* 0: STORE_TIMEOUT_NS, for migrations STORE_MIGRATE_TIMEOUT_NS */
 };
@@ -56,6 +64,7 @@ struct store_request {
   size_t statement_count;
   struct store_statement *statements;
   const char *space;
+  struct store_session *session; /* a reference, or NULL */
   size_t max_rows;
   uint64_t deadline_ns; /* real monotonic time */
   size_t size;          /* bytes of this block, for the bounds of queues */

@@ -28,7 +28,8 @@ static int start_threads(struct store_sqlite *store, const char *path,
   };
   store->writer = sqlite_writer_start(&settings, err);
   if (store->writer == NULL) return -1;
-  store->readers = sqlite_readers_start(&settings, readers_of(options), err);
+  store->readers =
+      sqlite_readers_start(&settings, readers_of(options), (struct sqlite_forward){0}, err);
   if (store->readers != NULL) return 0;
   sqlite_writer_stop(store->writer, 0, NULL);
   return -1;
@@ -56,6 +57,8 @@ static void *sqlite_open(const char *location, const struct store_options *optio
 
 static int sqlite_submit(void *driver, struct store_request *request, struct err *err) {
   struct store_sqlite *store = driver;
+  if (request->session != NULL)
+    return err_set(err, "sql", "the framework's store has no transactions of scripts");
   if (request->kind == STORE_QUERY) return sqlite_readers_submit(store->readers, request, err);
   return sqlite_writer_submit(store->writer, request, err);
 }
