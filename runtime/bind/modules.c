@@ -11,6 +11,7 @@
 #include "bind/cache.h"
 #include "bind/counters.h"
 #include "bind/crypto.h"
+#include "bind/database.h"
 #include "bind/host.h"
 #include "bind/host_files.h"
 #include "bind/http.h"
@@ -39,6 +40,7 @@
 static const luaL_Reg modules[] = {
     {"tide.address", luaopen_tide_address},
     {"tide.crypto", luaopen_tide_crypto},
+    {"tide.database", luaopen_tide_database},
     {"tide.engine.kept", luaopen_tide_engine_kept},
     {"tide.engine.log", luaopen_tide_engine_log},
     {"tide.engine.sandbox", luaopen_tide_engine_sandbox},

@@ -57,6 +57,7 @@ static void close_store(struct store *store) {
 
 void process_close(struct shared *shared) {
   if (shared == NULL) return;
+  close_store(shared->database);
   close_store(shared->store);
   tls_identity_free(shared->tls_identity);
   secrets_free(shared->secrets);

@@ -30,7 +30,8 @@ struct shared {
   struct cache *cache;
   struct publications *publications;
   struct tls_identity *tls_identity; /* of the public API; without a certificate until tls.load */
-  struct store *store; /* NULL until store.open; set by the main worker before others start */
+  struct store *store;    /* NULL until store.open; set by the main worker before others start */
+  struct store *database; /* of the project's tables; NULL until database.share, as the store */
 };
 
 struct shared *shared_of(lua_State *L);

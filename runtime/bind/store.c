@@ -6,15 +6,13 @@
 
 #include "bind/operation.h"
 #include "bind/shared.h"
+#include "bind/store_migration.h"
 #include "bind/store_value.h"
 #include "engine/task.h"
 #include "engine/worker.h"
 #include "io/sql_text.h"
 #include "io/store.h"
 #include "io/store_client.h"
-
-/* Values that need no memory of their own. */
-#define VALUES_ON_STACK 48
 
 /* This worker's client, made at the first use: the store is opened after the module is. */
 struct service {
@@ -141,25 +139,10 @@ static int migrate_done(lua_State *L, int status, lua_KContext context) {
 
 /* --- one statement: sql, ... ----------------------------------------------------------------- */
 
-/* Fills `statement` from the arguments; `few` has room for VALUES_ON_STACK values. */
-static void check_statement(lua_State *L, struct store_statement *statement,
-                            struct store_value *few) {
-  luaL_checktype(L, 1, LUA_TSTRING);
-  int count = lua_gettop(L) - 1;
-  luaL_argcheck(L, count <= SQL_TEXT_PARAMETERS_MAX, 2, "too many values");
-  struct store_value *values = few;
-  if (count > VALUES_ON_STACK) values = lua_newuserdatauv(L, (size_t)count * sizeof *values, 0);
-  for (int i = 0; i < count; i++) values[i] = store_value_check(L, i + 2, i + 2);
-  statement->sql = lua_tolstring(L, 1, &statement->sql_length);
-  statement->values = values;
-  statement->value_count = (size_t)count;
-  statement->is_lasting = false;
-}
-
 static int await_statement(lua_State *L, enum store_kind kind, lua_KFunction done) {
-  struct store_value few[VALUES_ON_STACK];
+  struct store_value few[STORE_VALUES_ON_STACK];
   struct store_statement statement;
-  check_statement(L, &statement, few);
+  store_value_check_statement(L, 1, &statement, few);
   struct store_spec spec = {.kind = kind, .statements = &statement, .statement_count = 1};
   return await_request(L, &spec, done);
 }
@@ -173,10 +156,10 @@ static int l_execute(lua_State *L) {
 }
 
 static int l_enqueue(lua_State *L) {
-  struct store_value few[VALUES_ON_STACK];
+  struct store_value few[STORE_VALUES_ON_STACK];
   struct store_statement statement;
   struct err err;
-  check_statement(L, &statement, few);
+  store_value_check_statement(L, 1, &statement, few);
   struct store *store = open_store(L, &err);
   bool queued = store != NULL && store_enqueue(store, &statement, &err) == 0;
   lua_pushboolean(L, queued);
@@ -234,18 +217,11 @@ static void check_entry(lua_State *L, lua_Integer index, struct store_statement 
   statement->is_lasting = false;
 }
 
-static lua_Integer check_list(lua_State *L, const char *what) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_Integer count = (lua_Integer)lua_rawlen(L, 1);
-  if (count > STORE_STATEMENTS_MAX)
-    luaL_argerror(L, 1, lua_pushfstring(L, "at most %d %s", STORE_STATEMENTS_MAX, what));
-  return count;
-}
-
 static int l_transaction(lua_State *L) {
   lua_settop(L, 1);
-  lua_Integer count = check_list(L, "statements");
-  luaL_argcheck(L, count > 0, 1, "at least one statement");
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_Integer count = (lua_Integer)lua_rawlen(L, 1);
+  luaL_argcheck(L, count > 0 && count <= STORE_STATEMENTS_MAX, 1, "1 to 1000 statements");
   size_t total = count_all_values(L, count);
   struct store_statement *statements = lua_newuserdatauv(L, (size_t)count * sizeof *statements, 0);
   struct store_value *values = lua_newuserdatauv(L, (total + 1) * sizeof *values, 0);
@@ -261,49 +237,14 @@ static int l_transaction(lua_State *L) {
   return await_request(L, &spec, transaction_done);
 }
 
-/* --- migrations: { { number, name, sql }, ... }, space ------------------------------------------
- */
-
-/* A field of the migration on top of the stack. Bytes stay anchored in it. */
-static struct store_value check_field(lua_State *L, lua_Integer index, const char *name, int type) {
-  lua_pushstring(L, name);
-  bool fits = lua_rawget(L, -2) == type && (type != LUA_TNUMBER || lua_isinteger(L, -1));
-  if (!fits)
-    luaL_argerror(L, 1, lua_pushfstring(L, "migration %I has no %s", (LUAI_UACINT)index, name));
-  struct store_value value = store_value_check(L, -1, 1);
-  lua_pop(L, 1);
-  return value;
-}
-
-static void check_migration(lua_State *L, lua_Integer index, struct store_statement *statement,
-                            struct store_value *values) {
-  if (lua_rawgeti(L, 1, index) != LUA_TTABLE)
-    luaL_argerror(L, 1, lua_pushfstring(L, "migration %I is no table", (LUAI_UACINT)index));
-  struct store_value sql = check_field(L, index, "sql", LUA_TSTRING);
-  values[0] = check_field(L, index, "number", LUA_TNUMBER);
-  values[1] = check_field(L, index, "name", LUA_TSTRING);
-  *statement = (struct store_statement){
-      .sql = sql.bytes.data, .sql_length = sql.bytes.length, .values = values, .value_count = 2};
-  lua_pop(L, 1);
-}
+/* --- migrations --------------------------------------------------------------------------- */
 
 static int l_migrate(lua_State *L) {
   lua_settop(L, 2);
-  lua_Integer count = check_list(L, "migrations");
-  const char *space = luaL_checkstring(L, 2);
-  if (count == 0) {
-    lua_pushinteger(L, 0);
-    return 1;
-  }
-  struct store_statement *statements = lua_newuserdatauv(L, (size_t)count * sizeof *statements, 0);
-  struct store_value *values = lua_newuserdatauv(L, (size_t)count * 2 * sizeof *values, 0);
-  for (lua_Integer i = 1; i <= count; i++)
-    check_migration(L, i, &statements[i - 1], &values[2 * (i - 1)]);
-  struct store_spec spec = {.kind = STORE_MIGRATE,
-                            .statements = statements,
-                            .statement_count = (size_t)count,
-                            .space = space};
-  return await_request(L, &spec, migrate_done);
+  struct store_spec spec = store_migration_check(L, 1, luaL_checkstring(L, 2));
+  if (spec.statement_count > 0) return await_request(L, &spec, migrate_done);
+  lua_pushinteger(L, 0);
+  return 1;
 }
 
 /* --- the store itself ---------------------------------------------------------------------- */

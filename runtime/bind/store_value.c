@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "bind/json_value.h"
+#include "io/sql_text.h"
 
 int store_value_blob(lua_State *L) {
   lua_settop(L, 1);
@@ -59,6 +60,19 @@ struct store_value store_value_check(lua_State *L, int index, int argument) {
                                   type));
   }
   return (struct store_value){.type = STORE_NULL};
+}
+
+void store_value_check_statement(lua_State *L, int first, struct store_statement *statement,
+                                 struct store_value *few) {
+  luaL_checktype(L, first, LUA_TSTRING);
+  int count = lua_gettop(L) - first;
+  luaL_argcheck(L, count <= SQL_TEXT_PARAMETERS_MAX, first + 1, "too many values");
+  struct store_value *values = few;
+  if (count > STORE_VALUES_ON_STACK)
+    values = lua_newuserdatauv(L, (size_t)count * sizeof *values, 0);
+  for (int i = 0; i < count; i++) values[i] = store_value_check(L, first + 1 + i, first + 1 + i);
+  *statement = (struct store_statement){.values = values, .value_count = (size_t)count};
+  statement->sql = lua_tolstring(L, first, &statement->sql_length);
 }
 
 static void push_value(lua_State *L, const struct store_value *value) {

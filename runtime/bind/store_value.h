@@ -15,6 +15,14 @@ int store_value_blob(lua_State *L);
  * the Lua value's. Raises an argument error for `argument` when it is something else. */
 struct store_value store_value_check(lua_State *L, int index, int argument);
 
+/* Values of a statement that need no memory of their own. */
+#define STORE_VALUES_ON_STACK 48
+
+/* Reads the arguments from `first` on, a text and its values, as a statement whose bytes stay
+ * Lua's; `few` has room for STORE_VALUES_ON_STACK values. May push. Raises argument errors. */
+void store_value_check_statement(lua_State *L, int first, struct store_statement *statement,
+                                 struct store_value *few);
+
 /* Pushes the rows as a list of tables by column name, marked as an array. May raise. */
 void store_value_push_rows(lua_State *L, const struct store_result *result);
 /* Pushes { changes = n, rows = list }. May raise. */
