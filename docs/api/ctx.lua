@@ -5,7 +5,7 @@
 --- Whatever waits suspends the script and nobody else. What goes wrong is raised as an error
 --- table (see `tide.fail`).
 ---
---- A `fallback` may not wait: `ctx.http`, `ctx.call`, `ctx.all` and `ctx.sleep` raise in it, and it is
+--- A `fallback` may not wait: `ctx.http`, `ctx.call`, `ctx.db`, `ctx.all` and `ctx.sleep` raise in it, and it is
 --- cut off after a second.
 ---@class Context
 ---@field integration string "acme"
@@ -18,6 +18,7 @@
 ---@field config table the effective configuration, read-only: `ctx.config.extra_config.language`
 ---@field http ContextHttp
 ---@field cache ContextCache
+---@field db ContextDb
 ---@field log ContextLog
 local ctx = {}
 
@@ -144,6 +145,43 @@ function cache.fetch(key, ttl_seconds, fn) end
 ---@param input? table
 ---@return boolean whether one was kept
 function cache.forget(operation, input) end
+
+
+--- The project's own tables, which its `migrations/` make (docs/providers.md, "Your own tables").
+--- SELECT, INSERT, UPDATE and DELETE, one statement a call, with parameters `$1`…`$n`; values are nil
+--- or `json.null` (NULL), booleans (0 and 1), integers, floats, strings (text) and `blob`s.
+---
+--- Raises `script_error` for a fault in the SQL, a result of more than 10,000 rows or 8 MB, and a violated
+--- constraint (then the error's field `constraint` is true); `timeout` past `db_transaction_seconds`;
+--- `unavailable`, `overloaded`; `not_configured` when the project has no migrations. None of them says
+--- anything to the breaker, and none is tried again by itself.
+---
+--- A write counts like a POST: an operation that has made one is not run again by `max_retries` unless it
+--- is `idempotent`.
+---@class ContextDb
+local db = {}
+
+--- One statement; when it writes, it is on the disk when this returns.
+---@param sql string
+---@param ... nil|boolean|number|string|userdata
+---@return table<string, integer|number|string>[] rows by column name, NULL absent; those of RETURNING when it writes
+---@return integer changes rows inserted, changed or deleted
+function db.query(sql, ...) end
+
+--- Runs `fn(tx)`: what it does with `tx.query` (as `query`) is committed when it returns, all of it or, when
+--- it raises or returns nil and an error, nothing. Transactions run one after the other, so inside of one
+--- nothing else may wait, and it ends after `db_transaction_seconds`.
+---
+--- In a webhook handler it runs once per event: the commit also keeps what `fn` returned, which must be
+--- something that JSON can hold; when the event is run again that is returned and `fn` is not run.
+---@param fn fun(tx: { query: fun(sql: string, ...): table[], integer }): any
+---@return any
+function db.transaction(fn) end
+
+--- A value that is stored as bytes.
+---@param bytes string
+---@return userdata
+function db.blob(bytes) end
 
 
 --- One line of the service's log, with the integration, the operation and the trace id;

@@ -10,6 +10,7 @@ local t = {}
 ---@field source? string the provider's text, in place of its file
 ---@field also? table<string, { source?: string, path?: string, secrets?: table, config?: table }> further integrations, for `ctx.call`
 ---@field clock? "real" do not freeze the clock
+---@field migrations? string the folder of the migrations that make the tables of `ctx.db` ("migrations"); they are empty in each runtime
 
 --- A runtime. `name_or_path` is the name of a provider (of `providers/`, else a bundled one) or
 --- the path of its file. It ends with the test that made it; made outside of a test, with the

@@ -9,6 +9,7 @@ local uuid = require "tide.uuid"
 local script = require "tide.script"
 local secrets = require "tide.secrets"
 local context_cache = require "tide.context_cache"
+local context_db = require "tide.context_db"
 local context_http = require "tide.context_http"
 local keyed_call = require "tide.webhook.keyed_call"
 
@@ -61,6 +62,7 @@ local function nested_call(call, integration, operation, input)
   if type(integration) ~= "string" or type(operation) ~= "string" then
     script.misuse("ctx.call: expects the names of an integration and an operation")
   end
+  script.may_wait(call, "ctx.call")
   local text = json.encode(input, CANONICAL)
   if text then
     local data, meta = kept.data(call, integration, operation, text)
@@ -100,10 +102,11 @@ local function branch(fn)
 end
 
 
-local function all(list, options)
+local function all(call, list, options)
   if type(list) ~= "table" then
     script.misuse("ctx.all: expects a list of functions, got " .. type(list))
   end
+  script.may_wait(call, "ctx.all")
   local branches = {}
   for index, fn in ipairs(list) do
     if type(fn) ~= "function" then
@@ -115,10 +118,11 @@ local function all(list, options)
 end
 
 
-local function sleep(seconds)
+local function sleep(call, seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
     script.misuse("ctx.sleep: expects a number of seconds that is not negative")
   end
+  script.may_wait(call, "ctx.sleep")
   task.sleep(seconds)
 end
 
@@ -149,9 +153,10 @@ local MEMBERS = {
   secret = function(call) return function(name) return secret(call, name) end end,
   http = function(call, attempt, purpose) return context_http.new(call, attempt, purpose) end,
   cache = context_cache.new,
+  db = context_db.new,
   log = logger,
-  all = function() return all end,
-  sleep = function() return sleep end,
+  all = function(call) return function(list, options) return all(call, list, options) end end,
+  sleep = function(call) return function(seconds) return sleep(call, seconds) end end,
   call = function(call)
     return function(integration, operation, input) return nested_call(call, integration, operation, input) end
   end,
@@ -159,7 +164,7 @@ local MEMBERS = {
 
 
 -- Members that wait for something.
-local WAITING = { http = true, call = true, all = true, sleep = true }
+local WAITING = { http = true, call = true, all = true, sleep = true, db = true }
 
 
 local function known_members()

@@ -185,6 +185,7 @@ local function fetch(call, key, ttl, fn)
   if type(fn) ~= "function" then
     script.misuse("ctx.cache.fetch: expects a function, got " .. type(fn))
   end
+  script.may_wait(call, "ctx.cache.fetch")
   local space, name = space_of(call)
   local bytes = look_up(space, key)
   if bytes then

@@ -36,6 +36,7 @@ end
 -- `purpose` is "auth" inside of `auth` and of a token's `fetch`: such a request carries no token, and
 -- changes nothing that a repeated attempt could change twice.
 local function perform(call, attempt, purpose, method, path, options)
+  script.may_wait(call, "ctx.http")
   if call.mock then
     refuse_mock(call)
   end

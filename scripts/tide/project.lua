@@ -1,8 +1,10 @@
 -- A project on disk: what its config.lua says, where its data lies, and the store that goes
 -- with it.
 
+local database = require "tide.database"
 local host = require "tide.host"
 local locate = require "tide.locate"
+local migrations = require "tide.migrations"
 local settings = require "tide.settings"
 local sources = require "tide.sources"
 local store = require "tide.store"
@@ -23,10 +25,11 @@ local FILES = {
   socket = "tidegate.sock",
   address = "address",
   token = "admin.token",
+  database = "project.db",
 }
 
 
--- The path of one of the project's own files: "lock", "socket", "address", "token".
+-- The path of one of the project's own files: "lock", "socket", "address", "token", "database".
 function Project:file(name)
   return self.config.data_dir .. "/" .. FILES[name]
 end
@@ -47,19 +50,6 @@ function Project:lock()
 end
 
 
--- { number, name, sql } of the framework's migrations for a dialect, in order.
-local function migrations(dialect)
-  local list = {}
-  for _, asset in ipairs(host.assets("scripts/migrations/")) do
-    local number, name, suffix = asset:match("/(%d+)_([%w_]+)%.?(%a*)%.sql$")
-    if number and (suffix == "" or suffix == dialect) then
-      list[#list + 1] = { number = math.tointeger(tonumber(number)), name = name, sql = host.asset(asset) }
-    end
-  end
-  return list
-end
-
-
 -- Opens the store and brings its tables up to date; the lock is held. How many migrations
 -- were applied.
 function Project:open_store()
@@ -67,17 +57,57 @@ function Project:open_store()
   if not opened then
     return nil, err, code
   end
-  return store.migrate(migrations("sqlite"), "tidegate")
+  return store.migrate(migrations.framework("sqlite"), "tidegate")
 end
 
 
--- The lock, then the store: what a command needs that works without a running service.
+-- The project's own migrations, in order; nil and each fault as "FILE: message".
+function Project:migrations()
+  local folder = self.config_path:match("^(.*)/[^/]*$")
+  return migrations.read((folder and folder .. "/" or "") .. "migrations", "sqlite")
+end
+
+
+-- Opens the database of the project's own tables for all workers and brings it up to date; the lock
+-- is held. How many migrations were applied; a project without any has no such database.
+function Project:open_database()
+  local list, faults = self:migrations()
+  if not list then
+    return nil, table.concat(faults, "\n")
+  end
+  local path = self:file("database")
+  if #list == 0 and not host.stat(path) then
+    return 0
+  end
+  local opened, message = database.open(path)
+  if not opened then
+    return nil, message
+  end
+  local applied
+  applied, message = opened:migrate(list)
+  if applied then
+    database.share(opened)
+  end
+  return applied, message
+end
+
+
+-- The lock, then the databases: what a command needs that works without a running service.
 function Project:open_locked()
   local locked, message = self:lock()
   if not locked then
     return nil, message
   end
-  return self:open_store()
+  local applied, err, code = self:open_store()
+  if not applied then
+    return nil, err, code
+  end
+  local own
+  own, err = self:open_database()
+  if not own then
+    return nil, err
+  end
+  return applied, own
 end
 
 

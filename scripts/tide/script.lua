@@ -96,19 +96,34 @@ function M.run(call, fn, ...)
 end
 
 
--- Raises a misuse of ctx at the provider's own line, however deep in the framework it
--- was noticed.
-function M.misuse(message)
+-- "FILE:LINE: " of the provider's own line that is running, however deep in the framework; "" when
+-- there is none.
+function M.place()
   for level = 3, 30 do
     local info = debug.getinfo(level, "Sl")
     if info == nil then
       break
     end
     if info.what ~= "C" and not info.source:find(FRAMEWORK, 1, true) then
-      error(string.format("%s:%d: %s", info.short_src, info.currentline, message), 0)
+      return string.format("%s:%d: ", info.short_src, info.currentline)
     end
   end
-  error(message, 0)
+  return ""
+end
+
+
+-- Raises a misuse of ctx at the provider's own line.
+function M.misuse(message)
+  error(M.place() .. message, 0)
+end
+
+
+-- Raises where nothing may wait: inside a transaction of the running coroutine.
+function M.may_wait(call, name)
+  local open = call.in_transaction
+  if open and open[coroutine.running()] then
+    M.misuse(name .. ": inside a transaction only tx.query may wait")
+  end
 end
 
 

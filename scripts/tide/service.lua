@@ -130,6 +130,16 @@ function Service:open_store()
 end
 
 
+function Service:open_database()
+  local applied, message = self.project:open_database()
+  if not applied then
+    return nil, message
+  end
+  self.project_migrations = applied
+  return true
+end
+
+
 -- Breakers and limits as they were, before anybody calls.
 function Service:load_policies()
   local names = {}
@@ -212,6 +222,7 @@ local function steps(options)
     Service.load_certificate,
     Service.reserve,
     Service.open_store,
+    Service.open_database,
     Service.load_policies,
     function(service) return recover.run(service.generation) end,
     function(service) service.disk = disk.watch(service.project.config.data_dir) return true end,
@@ -245,7 +256,7 @@ function Service:start(options)
     self.project.config.workers), {
     addresses = self.shown, workers = self.project.config.workers, version = host.version,
     pid = host.process().pid, generation = generation.describe(self.generation),
-    migrations_applied = self.migrations,
+    migrations_applied = self.migrations, project_migrations_applied = self.project_migrations,
   })
   return true
 end

@@ -1,12 +1,14 @@
 -- For specs: an integration in a runtime of its own, with fresh state, a virtual clock and a
 -- scripted upstream behind a real socket.
 
+local database = require "tide.database"
 local host = require "tide.host"
 local task = require "tide.task"
 local json = require "tide.json"
 local uuid = require "tide.uuid"
 local call = require "tide.call"
 local generation = require "tide.generation"
+local migrations = require "tide.migrations"
 local secrets = require "tide.secrets"
 local singleflight = require "tide.state.singleflight"
 local client = require "tide.upstream.client"
@@ -18,7 +20,7 @@ local M = {}
 local TURNS_MAX = 100
 local FILE_BYTES_MAX = 4 * 1024 * 1024
 local OPTIONS = {
-  secrets = "table", config = "table", source = "string", also = "table", clock = "string",
+  secrets = "table", config = "table", source = "string", also = "table", clock = "string", migrations = "string",
 }
 
 -- Runtimes that are open, to be closed when the test that made them ends.
@@ -190,6 +192,37 @@ local function adopt(runtime, name, part)
 end
 
 
+-- A database of the project's tables for this runtime alone; none when there are no migrations.
+local function open_database(runtime, folder)
+  local list, faults = migrations.read(folder, "sqlite")
+  if not list then
+    error(table.concat(faults, "\n"), 0)
+  end
+  if #list == 0 then
+    return
+  end
+  runtime.database_path = os.tmpname()
+  os.remove(runtime.database_path)
+  local opened = assert(database.open(runtime.database_path))
+  runtime.generation.database = opened
+  local applied, message = opened:migrate(list)
+  if not applied then
+    error("t.integration: " .. message, 0)
+  end
+end
+
+
+local function close_database(runtime)
+  if not runtime.database_path then
+    return
+  end
+  runtime.generation.database:close()
+  for _, suffix in ipairs({ "", "-wal", "-shm" }) do
+    os.remove(runtime.database_path .. suffix)
+  end
+end
+
+
 local function parts_of(name_or_path, options)
   local file = provider_file(name_or_path, options.source)
   local parts = { [file.name] = { file = file, config = options.config, secrets = options.secrets } }
@@ -206,7 +239,8 @@ end
 
 -- A runtime with one integration (and those of `also`, for ctx.call). `options`: secrets,
 -- config, source (the provider's text, in place of its file), also = { NAME = { source,
--- path, secrets, config } }, clock = "real" for a clock that is not frozen.
+-- path, secrets, config } }, clock = "real" for a clock that is not frozen, migrations = the folder
+-- of the tables behind ctx.db, which are empty in each runtime ("migrations").
 function M.integration(name_or_path, options)
   options = options or {}
   if type(name_or_path) ~= "string" then
@@ -230,6 +264,7 @@ function M.integration(name_or_path, options)
   runtime.generation.capture = function(row)
     runtime.rows[#runtime.rows + 1] = row
   end
+  open_database(runtime, options.migrations or "migrations")
   call.bind(runtime.generation)
   runtime.config = runtime.generation.integrations[name].settings
   return runtime
@@ -332,6 +367,7 @@ end
 -- Ends the runtime: its upstream, its secrets. Done by itself at the end of a test.
 function Runtime.close(self)
   self.server:close()
+  close_database(self)
   for _, integration in pairs(self.generation.integrations) do
     secrets.forget(integration)
   end

@@ -46,6 +46,11 @@ function M.run(options)
   if #generation.errors > 0 then
     return report(generation.errors)
   end
+  local migrations
+  migrations, faults = opened:migrations()
+  if not migrations then
+    return report(faults)
+  end
   local expires_at, fault = opened:load_certificate()
   if expires_at == nil then
     return report({ fault })

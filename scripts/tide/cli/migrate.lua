@@ -6,7 +6,7 @@ local project = require "tide.project"
 
 local M = {}
 
-M.summary = "bring the tables of the store up to date"
+M.summary = "bring the tables of the store and of the project up to date"
 M.usage = "migrate [-c config.lua] [--json]"
 M.options = { command_line.CONFIG, command_line.JSON }
 
@@ -16,11 +16,11 @@ function M.run(options)
   if not opened then
     return 1, table.concat(faults, "\n")
   end
-  local applied, message = opened:open_locked()
+  local applied, own = opened:open_locked()
   if not applied then
-    return 1, message
+    return 1, own
   end
-  output.print({ applied = applied }, options)
+  output.print({ applied = applied, project = own }, options)
   return 0
 end
 
