@@ -1,7 +1,11 @@
+local context_db = require "tide.context_db"
+local database = require "tide.database"
 local errors = require "tide.errors"
 local host = require "tide.host"
+local markers = require "tide.markers"
 local t = require "tide.test"
 local task = require "tide.task"
+local time = require "tide.time"
 
 local TABLES = [[
 CREATE TABLE parcels (
@@ -394,7 +398,8 @@ describe("ctx.db", function()
         "ctx.sleep(0)", "ctx.db.query('SELECT 1')", "ctx.cache.fetch('k', 1, function() end)",
         "ctx.db.transaction(function() end)",
       } do
-        local err = assert_error("script_error", "acme%.lua:%d+: ctx%.[%w_.]+: inside a transaction only tx.query may wait",
+        local err = assert_error("script_error",
+          "acme%.lua:%d+: ctx%.[%w_.]+: inside a transaction only tx.query may wait",
           ("ctx.db.transaction(function(tx) %s end)"):format(way))
         assert(err.message:find(way:match("^ctx%.%w+"), 1, true), err.message)
       end
@@ -498,6 +503,128 @@ describe("ctx.db", function()
       assert_error("script_timeout", "ran for more than", [[
         ctx.db.transaction(function(tx) tx.query("UPDATE counters SET value = 9") while true do end end)
       ]])
+    end)
+  end)
+
+
+  describe("a transaction of a webhook handler", function()
+    local runtime
+
+    before_each(function()
+      runtime = acme("")
+    end)
+
+    -- One run of the event's handler: fn(db). What it returned, and the event.
+    local function handle(id, fn)
+      local call = { generation = runtime.generation, effects = 0, event = { id = id, transactions = 0 } }
+      return fn(context_db.new(call)), call.event
+    end
+
+
+    local function value()
+      return runtime.generation.database:query(5, "SELECT value FROM counters")[1].value
+    end
+
+
+    local function increment(tx)
+      tx.query("UPDATE counters SET value = value + 1")
+      return { value = tx.query("SELECT value FROM counters")[1].value }
+    end
+
+
+    it("is done once, whatever becomes of the runs of its event, and always returns the same", function()
+      for run_number = 1, 3 do
+        local ok, result, event = pcall(handle, "e1", function(db)
+          local first = db.transaction(increment)
+          if run_number == 1 then
+            error("the rest of the handler fails", 0)
+          end
+          local second = db.transaction(increment)
+          return { first, second }
+        end)
+        assert.equal(run_number > 1, ok)
+        if ok then
+          assert.same({ { value = 1 }, { value = 2 } }, result)
+          assert.equal('{"value":2}', event.transaction_result)
+          assert.equal(2, event.transactions)
+        end
+      end
+      assert.equal(2, value())
+    end)
+
+
+    it("is another one for another event", function()
+      handle("e1", function(db) return db.transaction(increment) end)
+      handle("e2", function(db) return db.transaction(increment) end)
+      assert.equal(2, value())
+    end)
+
+
+    it("runs again when it failed, and keeps its number", function()
+      for run_number = 1, 2 do
+        handle("e1", function(db)
+          pcall(db.transaction, function(tx)
+            increment(tx)
+            assert(run_number == 2)
+          end)
+          return db.transaction(increment)
+        end)
+      end
+      assert.equal(2, value())
+    end)
+
+
+    it("keeps every result that JSON can hold, nil too", function()
+      local results = { 1, 1.5, true, false, "x", { 1, 2 }, { a = { b = 1 } } }
+      for _ = 1, 2 do
+        handle("e1", function(db)
+          for _, result in ipairs(results) do
+            assert.same(result, db.transaction(function() return result end))
+          end
+          assert.is_nil(db.transaction(function() end))
+        end)
+      end
+    end)
+
+
+    it("is rolled back when its result cannot be kept", function()
+      for _, bad in ipairs { print, { f = print }, 0 / 0, ("x"):rep(1024 * 1024) } do
+        local ok, err = pcall(handle, "e1", function(db)
+          return db.transaction(function(tx)
+            increment(tx)
+            return bad
+          end)
+        end)
+        assert.is_false(ok)
+        assert.matches("in a webhook handler its result is kept", tostring(err))
+      end
+      assert.equal(0, value())
+    end)
+
+
+    it("does not run twice side by side", function()
+      local calls = {}
+      for index = 1, 10 do
+        calls[index] = function() return (handle("e1", function(db) return db.transaction(increment) end)) end
+      end
+      for _, result in ipairs(task.all(calls, { limit = 10 })) do
+        assert.same({ value = 1 }, result)
+      end
+      assert.equal(1, value())
+    end)
+
+
+    it("is forgotten with its event, and with its time", function()
+      local shared = database.shared
+      local guard <close> = setmetatable({}, { __close = function() database.shared = shared end })
+      database.shared = function() return runtime.generation.database end
+      for index = 1, 1200 do
+        handle("e" .. index, function(db) return db.transaction(function() end) end)
+      end
+      assert.equal(3, markers.forget({ "e1", "e2", "e3", "not there" }))
+      assert.equal(0, markers.forget({}))
+      assert.equal(0, markers.forget_before(time.format(time.now() - 3600)))
+      assert.equal(1197, markers.forget_before(time.format(time.now() + 3600)))
     end)
   end)
 

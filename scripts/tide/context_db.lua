@@ -3,10 +3,15 @@
 local database = require "tide.database"
 local errors = require "tide.errors"
 local json = require "tide.json"
+local markers = require "tide.markers"
 local script = require "tide.script"
 local store = require "tide.store"
+local view = require "tide.view"
 
 local M = {}
+
+-- Longest result of a handler's transaction, as JSON.
+local RESULT_BYTES_MAX = 1024 * 1024
 
 -- What a script may hand over besides nil, json.null and blobs.
 local VALUE_TYPES = { boolean = true, number = true, string = true, userdata = true, ["nil"] = true }
@@ -140,12 +145,68 @@ local function run(call, transaction, fn)
 end
 
 
-local function commit(call, transaction, changes)
-  local done, message, code = transaction:commit()
+-- `...` is a last statement of the framework's, and its values.
+local function commit(call, transaction, changes, ...)
+  local done, message, code = transaction:commit(...)
   count_effect(call, changes, code)
   if not done then
     raise("ctx.db.transaction", message, code)
   end
+end
+
+
+-- A handler's transaction, once per event ----------------------------------------------------------
+
+
+local function encode(value)
+  local text, message = json.encode(value == nil and json.null or view.plain(value))
+  if not text then
+    script.misuse("ctx.db.transaction: in a webhook handler its result is kept as JSON: " .. message)
+  end
+  if #text > RESULT_BYTES_MAX then
+    script.misuse(("ctx.db.transaction: in a webhook handler its result is kept, and is longer than %d bytes"):format(
+      RESULT_BYTES_MAX))
+  end
+  return text
+end
+
+
+-- What the handler is given, in the run that commits as in those that find it done.
+local function result_of(call, text)
+  call.event.transaction_result = text
+  if text == "null" then
+    return nil
+  end
+  return json.decode(text)
+end
+
+
+local function begin(call, mark)
+  local database_of, limit = opened(call), limit_of(call)
+  local transaction, found, code
+  if mark then
+    transaction, found, code = database_of:begin(limit, markers.FIND, mark.event_id, mark.number)
+  else
+    transaction, found, code = database_of:begin(limit)
+  end
+  if not transaction then
+    raise("ctx.db.transaction", found, code)
+  end
+  return transaction, found[1]
+end
+
+
+local function once(call, fn)
+  local mark = markers.next(call.event)
+  local transaction, found = begin(call, mark)
+  local guard <close> = transaction
+  if found then
+    return result_of(call, found.result)
+  end
+  local value, changes = run(call, transaction, fn)
+  local text = encode(value)
+  commit(call, transaction, changes, markers.ADD, markers.values(mark, text))
+  return result_of(call, text)
 end
 
 
@@ -154,10 +215,10 @@ local function transaction_of(call, fn)
     script.misuse("ctx.db.transaction: expects a function, got " .. type(fn))
   end
   script.may_wait(call, "ctx.db.transaction")
-  local transaction, message, code = opened(call):begin(limit_of(call))
-  if not transaction then
-    raise("ctx.db.transaction", message, code)
+  if call.event then
+    return once(call, fn)
   end
+  local transaction = begin(call)
   local guard <close> = transaction
   local value, changes = run(call, transaction, fn)
   commit(call, transaction, changes)
