@@ -99,9 +99,10 @@ describe("provider contract", function()
 
   it("takes several named webhooks", function()
     local acme, errors = check([[return { webhooks = {
-      ses = { signature = "sns" }, sendgrid = { signature = { scheme = "sendgrid", secret = "k" } } } }]])
+      ses = { signature = { scheme = "sns", topics = "arn:aws:sns:us-east-1:1:ses" } },
+      sendgrid = { signature = { scheme = "sendgrid", secret = "k" } } } }]])
     assert.is_nil(errors)
-    assert.equal("sns", acme.webhooks.ses.signature)
+    assert.equal("sns", acme.webhooks.ses.signature.scheme)
     assert.is_true(acme.secrets.k)
   end)
 

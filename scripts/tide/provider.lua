@@ -8,6 +8,7 @@ local provider_auth = require "tide.provider_auth"
 local schema = require "tide.schema"
 local settings = require "tide.settings"
 local settings_type = require "tide.settings_type"
+local signatures = require "tide.webhook.signatures"
 local suggest = require "tide.suggest"
 local view = require "tide.view"
 
@@ -324,24 +325,13 @@ local function check_signature(check, signature, keys)
     check:fault(keys, "has no signature (`signature = { scheme = \"none\" }` asks for none)")
     return
   end
-  if type(signature) == "function" then
-    return
+  local path = below(keys, "signature")
+  local faults, secrets = signatures.check(signature)
+  for _, fault in ipairs(faults) do
+    check:fault(fault.field and below(path, fault.field) or path, fault.words)
   end
-  local scheme = signature
-  if type(signature) == "table" then
-    scheme = signature.scheme
-    for _, field in ipairs({ "secret", "username", "password" }) do
-      if type(signature[field]) == "string" then
-        check:secret(signature[field], below(below(keys, "signature"), field))
-      end
-    end
-  end
-  if type(scheme) == "function" then
-    return
-  end
-  if not contract.signature_schemes[scheme] then
-    check:fault(below(keys, "signature"), ("unknown scheme %s%s"):format(message.clean(scheme, 100),
-      suggest.hint(scheme, contract.signature_schemes)))
+  for _, field in ipairs(sorted(secrets)) do
+    check:secret(secrets[field], below(path, field))
   end
 end
 

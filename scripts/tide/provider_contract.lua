@@ -35,14 +35,5 @@ M.reserved_operations = {
 
 M.types = { api = true, smtp = true, webhook = true }
 
---- Signature schemes, and the presets.
-M.signature_schemes = {
-  hmac = true, ["hmac-sha256"] = true, ["hmac-sha1"] = true, token = true, basic = true,
-  ["standard-webhooks"] = true,
-  stripe = true, github = true, slack = true, shopify = true, twilio = true, sendgrid = true,
-  mailgun = true,
-  toss = true, line = true, sns = true, ed25519 = true, none = true,
-}
-
 
 return M
