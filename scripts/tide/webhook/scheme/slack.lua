@@ -16,9 +16,9 @@ local function event_type(payload)
 end
 
 
--- Of `{"type": "url_verification", "challenge": …}`.
+-- Of `{"type": "url_verification", "challenge": …}`, posted: what is not is not verified either.
 local function handshake(request)
-  if not request.body:find("url_verification", 1, true) then
+  if request.method ~= "POST" or not request.body:find("url_verification", 1, true) then
     return nil
   end
   local payload = json.decode(request.body, { null = "absent" })

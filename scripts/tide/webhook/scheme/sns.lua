@@ -168,9 +168,10 @@ local function confirm(request, message, get)
 end
 
 
+-- What is not posted is not verified either.
 local function handshaker(get)
   return function(request)
-    if not request.body:find("Confirmation", 1, true) then
+    if request.method ~= "POST" or not request.body:find("Confirmation", 1, true) then
       return nil
     end
     local message = decode(request.body)
