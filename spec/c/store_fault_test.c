@@ -1,4 +1,6 @@
 /* The store when the disk, the file or the process fails. */
+#include "faulty_disk.h"
+#include "locker.h"
 #include "store_fixture.h"
 
 #include <fcntl.h>
@@ -42,62 +44,18 @@ static void discard(struct fixture *fixture) {
   free(fixture);
 }
 
-/* A disk whose sync fails on demand: SQLite's own file methods, of which the log and the
- * database have different ones, behind one more layer. */
-static atomic_bool sync_fails;
-static sqlite3_io_methods faulty_methods[2];
-static const sqlite3_io_methods *real_methods[2];
-static int (*real_open)(sqlite3_vfs *, const char *, sqlite3_file *, int, int *);
-static sqlite3_vfs faulty_vfs;
-
-static int faulty_sync(sqlite3_file *file, int flags) {
-  if (atomic_load(&sync_fails)) return SQLITE_IOERR_FSYNC;
-  return real_methods[file->pMethods - faulty_methods]->xSync(file, flags);
-}
-
-static int faulty_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
-                       int *out) {
-  int code = real_open(vfs, name, file, flags, out);
-  if (code != SQLITE_OK) return code;
-  int kind = (flags & SQLITE_OPEN_MAIN_DB) == 0;
-  if (real_methods[kind] == NULL) {
-    real_methods[kind] = file->pMethods;
-    faulty_methods[kind] = *file->pMethods;
-    faulty_methods[kind].xSync = faulty_sync;
-  }
-  assert_ptr_equal(file->pMethods, real_methods[kind]);
-  file->pMethods = &faulty_methods[kind];
-  return code;
-}
-
-static void install_faulty_disk(void) {
-  if (real_open != NULL) return;
-  sqlite3_vfs *system = sqlite3_vfs_find(NULL);
-  faulty_vfs = *system;
-  faulty_vfs.zName = "faulty";
-  faulty_vfs.pNext = NULL;
-  real_open = system->xOpen;
-  faulty_vfs.xOpen = faulty_open;
-  assert_int_equal(sqlite3_vfs_register(&faulty_vfs, 1), SQLITE_OK);
-}
-
-static void remove_faulty_disk(void) {
-  sqlite3_vfs_unregister(&faulty_vfs);
-  real_open = NULL;
-}
-
 static void a_commit_whose_sync_failed_is_not_acknowledged(void **state) {
   (void)state;
-  install_faulty_disk();
+  faulty_disk_install();
   struct fixture *fixture = prepare(NULL);
   struct err err = {0};
   assert_null(insert(fixture, 1, 10));
-  atomic_store(&sync_fails, true);
+  faulty_disk_fail(true);
   assert_string_equal(insert(fixture, 2, 10), "unavailable");
   assert_int_equal(enqueue(fixture, 3, 10, &err), 0);
   assert_string_equal(insert(fixture, 4, 10), "unavailable");
   assert_int_equal(query_integer(fixture, "SELECT count(*) FROM t"), 1);
-  atomic_store(&sync_fails, false);
+  faulty_disk_fail(false);
   assert_null(insert(fixture, 5, 10));
   assert_null(flush(fixture, 0));
   assert_int_equal(query_integer(fixture, "SELECT sum(id) FROM t"), 1 + 3 + 5);
@@ -105,7 +63,7 @@ static void a_commit_whose_sync_failed_is_not_acknowledged(void **state) {
   store_read_stats(fixture->store, &stats);
   assert_true(stats.failed_commits >= 2);
   discard(fixture);
-  remove_faulty_disk();
+  faulty_disk_remove();
 }
 
 static void a_full_disk_refuses_writes_keeps_rows_and_recovers(void **state) {
@@ -125,57 +83,6 @@ static void a_full_disk_refuses_writes_keeps_rows_and_recovers(void **state) {
   assert_null(flush(fixture, SECOND_NS));
   assert_int_equal(query_integer(fixture, "SELECT count(*) FROM t WHERE id = 1000"), 1);
   discard(fixture);
-}
-
-/* A child process that takes the write lock when told, and gives it back. */
-struct locker {
-  pid_t pid;
-  int orders;
-  int answers;
-};
-
-static void locker_main(const char *path, int orders, int answers) {
-  sqlite3 *db = NULL;
-  char order;
-  while (read(orders, &order, 1) == 1) {
-    int code = SQLITE_OK;
-    if (db == NULL) code = sqlite3_open(path, &db);
-    if (code == SQLITE_OK)
-      code = sqlite3_exec(db, order == 'l' ? "BEGIN IMMEDIATE" : "ROLLBACK", NULL, NULL, NULL);
-    if (write(answers, code == SQLITE_OK ? "y" : "n", 1) != 1) break;
-  }
-  sqlite3_close(db);
-  _exit(0);
-}
-
-/* Before this process has threads. */
-static struct locker locker_start(const char *path) {
-  int orders[2];
-  int answers[2];
-  assert_int_equal(pipe(orders), 0);
-  assert_int_equal(pipe(answers), 0);
-  struct locker locker = {.pid = fork(), .orders = orders[1], .answers = answers[0]};
-  if (locker.pid == 0) {
-    close(orders[1]);
-    close(answers[0]);
-    locker_main(path, orders[0], answers[1]);
-  }
-  close(orders[0]);
-  close(answers[1]);
-  return locker;
-}
-
-static void locker_order(const struct locker *locker, char order) {
-  char answer = 0;
-  assert_int_equal(write(locker->orders, &order, 1), 1);
-  assert_int_equal(read(locker->answers, &answer, 1), 1);
-  assert_int_equal(answer, 'y');
-}
-
-static void locker_end(const struct locker *locker) {
-  close(locker->orders);
-  close(locker->answers);
-  assert_int_equal(waitpid(locker->pid, NULL, 0), locker->pid);
 }
 
 static void a_lock_of_another_process_is_waited_for_and_then_refused(void **state) {

@@ -20,6 +20,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 
 struct fixture {
+  const char *scheme; /* of the store's URL; NULL: "sqlite" */
   char folder[64];
   char path[96];
   uv_loop_t loop;
@@ -52,7 +53,7 @@ static inline void fixture_folder(struct fixture *fixture) {
 static inline struct store *fixture_try_open(struct fixture *fixture,
                                              const struct store_options *options, struct err *err) {
   char url[128];
-  snprintf(url, sizeof url, "sqlite:%s", fixture->path);
+  snprintf(url, sizeof url, "%s:%s", fixture->scheme ? fixture->scheme : "sqlite", fixture->path);
   return store_open(url, options, err);
 }
 
