@@ -180,7 +180,7 @@ describe("the HTTP API", function()
       shop:settle(problem.trace_id)
       assert.is_true(seconds >= 0.3 and seconds < 1, seconds)
       local _, status = service:request("GET", "/api/v1/status")
-      assert.is_true(status.data.worker.tasks <= 2, status.data.worker.tasks)
+      assert.is_true(status.data.worker.tasks <= 3, status.data.worker.tasks)
     end)
 
 
