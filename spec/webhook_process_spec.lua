@@ -189,7 +189,7 @@ describe("processing webhook events", function()
       ids[index] = acme:post { type = "sleep", id = "d" .. index, seconds = 0.3 }
     end
     assert.equal(0, acme.service:stop("TERM"))
-    local rows = acme.project:query("SELECT status, attempts, count(*) AS n FROM webhook_events GROUP BY 1, 2 ORDER BY 1")
+    local rows = acme.project:query("SELECT DISTINCT status, attempts FROM webhook_events")
     for _, row in ipairs(rows) do
       assert.not_equal("processing", row.status)
       assert.equal(row.status == "completed" and 1 or 0, row.attempts)
@@ -278,10 +278,10 @@ describe("processing webhook events", function()
 
   it("runs 2,000 events that come at once, each once", function()
     start ""
-    local ids, sends = {}, {}
+    local sends = {}
     for index = 1, 2000 do
       sends[index] = function()
-        ids[index] = acme:post { type = "ok", id = "m" .. index, n = index }
+        acme:post { type = "ok", id = "m" .. index, n = index }
         return true
       end
     end

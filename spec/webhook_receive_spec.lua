@@ -15,15 +15,16 @@ describe("receiving a webhook", function()
       ["providers/acme.lua"] = webhooks.provider [[
         ["ok"] = function(ctx, event) return { seen = event.payload.n } end,
         ["echo"] = function(ctx, event)
-          return { id = event.id, event_id = event.event_id, type = event.type, body = event.body, source = event.source,
-            attempt = event.attempt, header = event.headers["x-EXTRA"], received_at = event.received_at,
+          return { id = event.id, event_id = event.event_id, type = event.type, body = event.body,
+            source = event.source, attempt = event.attempt, header = event.headers["x-EXTRA"], received_at = event.received_at,
             trace_id = ctx.trace_id, authorization = event.headers.authorization, cookie = event.headers.cookie }
         end,
         ["ignored"] = false,
       ]],
       ["providers/many.lua"] = [[return {
         webhooks = {
-          one = { signature = "none", event_type = "type", on = { ["*"] = function(ctx, event) return event.source end } },
+          one = { signature = "none", event_type = "type",
+            on = { ["*"] = function(ctx, event) return event.source end } },
           two = { signature = { scheme = "none" }, on = { ["*"] = function(ctx, event) return event.source end },
             respond = { status = 202, headers = { ["Content-Type"] = "text/plain" }, body = "thanks" } },
           list = { signature = "none", events = function(payload)
@@ -75,8 +76,8 @@ describe("receiving a webhook", function()
       Cookie = "a=b", traceparent = "00-" .. ("ab"):rep(16) .. "-" .. ("12"):rep(8) .. "-01" } })
     local event = acme:await(id, "completed")
     local seen = event.processing_result
-    assert.same({ body, "12", "echo", "", 1, "yes", id }, { seen.body, seen.event_id, seen.type, seen.source, seen.attempt,
-      seen.header, seen.id })
+    assert.same({ body, "12", "echo", "", 1, "yes", id }, { seen.body, seen.event_id, seen.type, seen.source,
+      seen.attempt, seen.header, seen.id })
     assert.same({ "[redacted]", "[redacted]", ("ab"):rep(16) }, { seen.authorization, seen.cookie, seen.trace_id })
     assert.equal(("ab"):rep(16), event.trace_id)
     assert.is_nil(json.encode(event):find("hush", 1, true))
@@ -160,7 +161,7 @@ describe("receiving a webhook", function()
     assert.truthy(utf8.len(event.event_id))
     event = acme:await(acme:post({ type = "ok\0x", id = "nul", n = 1 }), "failed")
     assert.truthy(event.error_message:find("no handler", 1, true))
-    event = acme:await(acme:post({ type = "ok", id = "bad-header", n = 1 }, { headers = { ["X-Odd"] = "caf\233" } }),
+    event = acme:await(acme:post({ type = "ok", id = "odd", n = 1 }, { headers = { ["X-Odd"] = "caf\233" } }),
       "completed")
     assert.equal("caf?", event.headers["x-odd"])
   end)
@@ -295,6 +296,7 @@ describe("receiving a webhook", function()
     local log = acme.service:stdout()
     assert.is_nil(log:find(webhooks.SECRET, 1, true))
     assert.truthy(log:find("a webhook was refused", 1, true))
-    assert.is_nil(host.read_file(acme.project.folder .. "/var/tidegate.db", 64 * 1024 * 1024):find(webhooks.SECRET, 1, true))
+    local database = host.read_file(acme.project.folder .. "/var/tidegate.db", 64 * 1024 * 1024)
+    assert.is_nil(database:find(webhooks.SECRET, 1, true))
   end)
 end)

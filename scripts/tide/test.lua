@@ -13,6 +13,7 @@ local secrets = require "tide.secrets"
 local singleflight = require "tide.state.singleflight"
 local client = require "tide.upstream.client"
 local upstream = require "tide.test.upstream"
+local webhook = require "tide.test.webhook"
 
 local M = {}
 
@@ -248,7 +249,7 @@ function M.integration(name_or_path, options)
   end
   check_options(options)
   local parts, name = parts_of(name_or_path, options)
-  local runtime = setmetatable({ name = name, generation = build(parts), rows = {}, ended = {}, running = 0,
+  local runtime = setmetatable({ name = name, generation = build(parts), rows = {}, ended = {}, seen = {}, running = 0,
     id = uuid.span_id() }, METATABLE)
   if options.clock ~= "real" then
     host.freeze_clock()
@@ -355,6 +356,18 @@ function Runtime.call(self, operation, input, options)
     error(err, 0)
   end
   return json.decode(result.json), result.meta
+end
+
+
+-- Sends a webhook and runs its event once: see test/webhook.lua. As acme.webhook(source, payload, options);
+-- the source may be left out.
+function Runtime.webhook(self, source, payload, options)
+  if type(source) == "table" then
+    source, payload, options = nil, source, payload
+  end
+  local record = M.run(webhook.send, self, source, payload, options)
+  self.server:check()
+  return record
 end
 
 

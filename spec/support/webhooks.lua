@@ -34,7 +34,8 @@ end
 -- text of acme's settings, `top` of further keys of config.lua.
 function M.start(files, options)
   options = options or {}
-  files["config.lua"] = ("return { %s integrations = { acme = { %s } } }"):format(options.top or "", options.config or "")
+  files["config.lua"] = ("return { %s integrations = { acme = { %s } } }"):format(options.top or "",
+    options.config or "")
   local project = service.project(files)
   options.environment = options.environment or {}
   options.environment.TIDEGATE_ACME_WEBHOOK_SECRET = options.environment.TIDEGATE_ACME_WEBHOOK_SECRET or M.SECRET

@@ -237,7 +237,11 @@ function M.open(generation, definition, request, trace_id, address)
     end
     return receipt
   end
-  local id, reason = verify(receipt, active)
+  local id, reason, kind = verify(receipt, active)
+  if not id and kind == "unavailable" then
+    return nil, errors.new("unavailable", "the signature cannot be checked now: " .. tostring(reason),
+      { integration = definition.integration.name })
+  end
   if not id then
     return refused(receipt, reason)
   end
