@@ -5,13 +5,13 @@ PREFIX ?= /usr/local
 SHELL  := /bin/sh
 export BUILD
 
-.PHONY: build run test lint format asan tsan fuzz bench docs install clean
+.PHONY: build run test torture senders lint format asan tsan fuzz bench docs install clean
 .DEFAULT_GOAL := build
 
 # $(call cmake_build,DIR,options): configure and build, one at a time for each directory.
 cmake_build = tools/build $(1) $(2)
 
-packages-run packages-test packages-lint packages-bench: packages-%:
+packages-run packages-test packages-senders packages-lint packages-bench: packages-%:
 	@tools/install-packages run $(filter-out run,$*)
 
 build: packages-run
@@ -24,6 +24,14 @@ run: packages-run
 test: packages-test
 	@$(call cmake_build,$(BUILD))
 	@tools/run-tests $(BUILD)
+
+torture: packages-run
+	@TARGET=tidegate $(call cmake_build,$(BUILD))
+	@$(BUILD)/tidegate run tools/torture.lua
+
+senders: packages-senders
+	@TARGET=tidegate $(call cmake_build,$(BUILD))
+	@tools/run-senders $(BUILD)
 
 asan: packages-test
 	@$(call cmake_build,build-asan,-DSANITIZE=address)
