@@ -371,20 +371,27 @@ describe("the secrets of an integration", function()
     end)
 
 
-    it("with two, the first encrypts and both decrypt", function()
+    local function id_of(key)
+      return digest("tidegate key id" .. crypto.from_base64(key)):sub(1, 8)
+    end
+
+
+    it("with two, both decrypt and the first encrypts: what is stored at the start, too", function()
       serve()
-      stored("api_key", "old-value")
+      stored("api_key", "older-value")
+      local entry = stored("api_key", "old-value", 600)
       assert.equal(0, service:stop())
+      assert.equal(id_of(KEY), project:query("SELECT key_id FROM secrets")[1].key_id)
       serve { TIDEGATE_MASTER_KEY = OTHER_KEY .. ", " .. KEY }
       assert.equal(digest("old-value"), seen())
+      assert.matches('"secrets":1', service:stdout())
       stored("webhook_secret", "new-value")
       assert.equal(0, service:stop())
-      local rows = project:query("SELECT name, key_id FROM secrets ORDER BY name")
-      local function id_of(key)
-        return digest("tidegate key id" .. crypto.from_base64(key)):sub(1, 8)
-      end
-      assert.same({ { name = "api_key", key_id = id_of(KEY) }, { name = "webhook_secret", key_id = id_of(OTHER_KEY) } },
-        rows)
+      assert.same({ { name = "api_key", key_id = id_of(OTHER_KEY) }, { name = "webhook_secret",
+        key_id = id_of(OTHER_KEY) } }, project:query("SELECT name, key_id FROM secrets ORDER BY name"))
+      serve { TIDEGATE_MASTER_KEY = OTHER_KEY }
+      assert.equal(digest("old-value"), seen())
+      assert.same(entry, listed("api_key"))
     end)
 
 

@@ -10,7 +10,7 @@ local settings = require "tide.settings"
 
 local M = {}
 
-local INTERVAL_SECONDS = 1
+local INTERVAL_SECONDS = 0.5
 
 local Files = {}
 Files.__index = Files
@@ -80,7 +80,7 @@ function Files:look(file)
 end
 
 
---- Looks at the files every second, until stopped.
+--- Looks at the files twice a second, until stopped.
 function Files:start()
   if #self.list == 0 then
     return

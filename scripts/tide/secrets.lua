@@ -190,7 +190,7 @@ end
 local function previous_of(owner, name)
   local previous_name = M.previous_name(name)
   local value, version, _, expires_at = state.get(owner, previous_name)
-  if value == nil or expires_at > time.now() then
+  if value == nil or expires_at == nil or expires_at > time.now() then
     return value, expires_at
   end
   state.remove(owner, previous_name, version)

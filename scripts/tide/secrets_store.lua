@@ -14,6 +14,7 @@ local audit = require "tide.audit"
 local errors = require "tide.errors"
 local faults = require "tide.secret_faults"
 local master_key = require "tide.master_key"
+local row_of = require "tide.secret_row"
 local secrets = require "tide.secrets"
 local suggest = require "tide.suggest"
 
@@ -25,23 +26,15 @@ M.KEEP_SECONDS_MAX = 31536000
 -- Left to tokens that the host fetches, which nobody could refuse as clearly.
 local BYTES_SPARE = 32768
 local CLEAN_SECONDS = 60
+local RESEAL_ROWS = 20
 
-local COLUMNS = "name, updated_at, key_id, value_encrypted, previous_encrypted, previous_expires_at"
-local FIND_ALL = "SELECT " .. COLUMNS .. " FROM secrets WHERE integration_name = $1 ORDER BY name"
-local FIND = "SELECT " .. COLUMNS .. " FROM secrets WHERE integration_name = $1 AND name = $2"
-local PUT = "INSERT INTO secrets (integration_name, name, created_at, updated_at, key_id, value_encrypted, "
-  .. "previous_encrypted, previous_expires_at) VALUES ($1, $2, $3, $3, $4, $5, $6, $7) "
-  .. "ON CONFLICT (integration_name, name) DO UPDATE SET updated_at = excluded.updated_at, "
-  .. "key_id = excluded.key_id, value_encrypted = excluded.value_encrypted, "
-  .. "previous_encrypted = excluded.previous_encrypted, previous_expires_at = excluded.previous_expires_at"
+local FIND_ALL = "SELECT " .. row_of.COLUMNS .. " FROM secrets WHERE integration_name = $1 ORDER BY name"
+local FIND = "SELECT " .. row_of.COLUMNS .. " FROM secrets WHERE integration_name = $1 AND name = $2"
+-- In the order of the primary key, which a new writing of a row does not change.
+local FIND_OTHERS = "SELECT " .. row_of.COLUMNS .. " FROM secrets WHERE key_id <> $1 "
+  .. "AND (integration_name > $2 OR integration_name = $2 AND name > $3) ORDER BY integration_name, name LIMIT $4"
 local DELETE = "DELETE FROM secrets WHERE integration_name = $1 AND name = $2"
 local CLEAN = "UPDATE secrets SET previous_encrypted = NULL, previous_expires_at = NULL WHERE previous_expires_at <= $1"
-
-
--- What a value is sealed for: at another place it cannot be opened.
-local function purpose(integration, id)
-  return integration.name .. "/" .. id
-end
 
 
 local function unavailable(message)
@@ -50,29 +43,6 @@ end
 
 
 -- Reading -----------------------------------------------------------------------------------------
-
-
--- { value, previous, expires_at } of a row; nil and why it cannot be opened.
-local function open_row(keys, integration, row)
-  if not keys then
-    return nil, ("is stored, but %s is %s"):format(master_key.VARIABLE, keys == nil and "wrong" or "not set")
-  end
-  if not keys:has(row.key_id) then
-    return nil, ("is stored under the master key %s, which is not in %s"):format(row.key_id, master_key.VARIABLE)
-  end
-  local value = keys:open(row.key_id, row.value_encrypted, purpose(integration, row.name))
-  if not value then
-    return nil, "is stored, but its row was damaged or is that of another secret"
-  end
-  local held = { value = value }
-  local expires_at = row.previous_expires_at and time.parse(row.previous_expires_at)
-  if row.previous_encrypted and expires_at and expires_at > time.now() then
-    held.previous = keys:open(row.key_id, row.previous_encrypted,
-      purpose(integration, secrets.previous_name(row.name)))
-    held.expires_at = held.previous and expires_at
-  end
-  return held
-end
 
 
 -- Puts what a row holds into effect; nil and why the process cannot.
@@ -90,7 +60,7 @@ local function load_row(keys, integration, row)
   if not integration.declared_secrets[row.name] then
     return nil
   end
-  local held, fault = open_row(keys, integration, row)
+  local held, fault = row_of.open(keys, row)
   if held then
     held, fault = apply(integration, row.name, held)
   else
@@ -102,36 +72,85 @@ end
 
 local function load_integration(keys, integration, found)
   if next(integration.declared_secrets) == nil then
-    return
+    return true
   end
   local rows, message = store.query(FIND_ALL, integration.name)
   if not rows then
-    found[#found + 1] = ("the stored secrets of %s could not be read: %s"):format(integration.name, message)
-    return
+    return nil, ("the stored secrets of %s could not be read: %s"):format(integration.name, message)
   end
   for _, row in ipairs(rows) do
     found[#found + 1] = load_row(keys, integration, row)
   end
+  return true
 end
 
 
---- The secrets of a generation: those of the store, then those of the environment. Returns what is wrong,
---- one sentence each. The store is open.
+--- The secrets of a generation: those of the store, then those of the environment. Returns what is wrong
+--- with them, one sentence each; nil and a message when the store cannot be read: what the environment
+--- says may have been replaced long ago. The store is open.
 ---@param generation table
 ---@param getenv? fun(name: string): string|nil
----@return string[] faults
+---@return string[]|nil faults, string? message
 function M.load(generation, getenv)
-  local found = {}
   local keys, fault = master_key.load(getenv)
   faults.set(faults.SERVICE, master_key.VARIABLE, fault)
-  found[1] = fault
+  local found = { fault }
   for _, integration in pairs(generation.integrations) do
-    load_integration(keys, integration, found)
+    local loaded, message = load_integration(keys, integration, found)
+    if not loaded then
+      return nil, message
+    end
   end
-  for _, message in ipairs(secrets.load(generation, getenv)) do
-    found[#found + 1] = message
+  local unread = secrets.load(generation, getenv)
+  return table.move(unread, 1, #unread, #found + 1, found)
+end
+
+
+-- The statements that seal rows under the first key; those that cannot be opened stay as they are.
+local function reseal_statements(keys, rows)
+  local statements = {}
+  for _, row in ipairs(rows) do
+    local held = row_of.open(keys, row)
+    statements[#statements + 1] = held
+      and row_of.put_statement(keys, row.integration_name, row.name, held, row.updated_at)
   end
-  return found
+  return statements
+end
+
+
+local function reseal(keys)
+  local count, integration, name = 0, "", ""
+  while true do
+    local rows, message = store.query(FIND_OTHERS, keys.id, integration, name, RESEAL_ROWS)
+    if not rows or not rows[1] then
+      return rows and count, message
+    end
+    local statements, done = reseal_statements(keys, rows), true
+    if #statements > 0 then
+      done, message = store.transaction(statements)
+    end
+    if not done then
+      return nil, message
+    end
+    count = count + #statements
+    integration, name = rows[#rows].integration_name, rows[#rows].name
+  end
+end
+
+
+--- Seals what is stored under other keys of the environment under the first, so that those can be left
+--- out at the next start. Before anybody else changes secrets.
+function M.reseal(getenv)
+  local keys = master_key.load(getenv)
+  if not keys then
+    return
+  end
+  local count, message = reseal(keys)
+  if not count then
+    log.warn("stored secrets stay under the master keys that they were stored under", { error = message })
+  elseif count > 0 then
+    log.info("stored secrets are under another master key now", { secrets = count, key_id = keys.id })
+  end
 end
 
 
@@ -240,14 +259,6 @@ local function refuse_excess(integration, name, held)
 end
 
 
-local function put_statement(keys, integration, name, held, now)
-  local previous = held.previous
-    and store.blob(keys:seal(held.previous, purpose(integration, secrets.previous_name(name))))
-  return { PUT, integration.name, name, now, keys.id, store.blob(keys:seal(held.value, purpose(integration, name))),
-    previous, held.expires_at and time.format(held.expires_at), n = 7 }
-end
-
-
 -- The store did not say in time whether it has taken a change: what is stored counts.
 local function settle(keys, integration, name)
   store.flush()
@@ -301,7 +312,7 @@ local function put_locked(keys, integration, name, value, keep_seconds, by)
   local after = { source = "stored", previous_expires_at = held.expires_at and time.format(held.expires_at) }
   local done
   done, err = commit(keys, integration, name, {
-    put_statement(keys, integration, name, held, now),
+    row_of.put_statement(keys, integration.name, name, held, now),
     audit.statement("secret.put", name, { source = before.source, previous_expires_at = before.previous_expires_at },
       after, note(integration, by)),
   })

@@ -81,9 +81,16 @@ end
 
 -- Secrets are in one table for all workers: they are read once.
 function Service:load_secrets()
+  local getenv = self.project.sources.getenv
   log_faults(self.generation.errors, "a provider did not load")
-  self.secret_files = secret_files.new(self.generation, self.project.sources.getenv)
-  log_faults(secrets_store.load(self.generation, self.project.sources.getenv), "a secret could not be read")
+  self.secret_files = secret_files.new(self.generation, getenv)
+  secrets_store.reseal(getenv)
+  local faults, message = secrets_store.load(self.generation, getenv)
+  if not faults then
+    return nil, message
+  end
+  log_faults(faults, "a secret could not be read")
+  return true
 end
 
 
@@ -227,7 +234,7 @@ local function steps(options)
     function(service) return recover.run(service.generation) end,
     function(service) service.disk = disk.watch(service.project.config.data_dir) return true end,
     Service.ensure_token,
-    function(service) service:load_secrets() return true end,
+    Service.load_secrets,
     Service.publish_facts,
     Service.start_workers,
     Service.listen_locally,

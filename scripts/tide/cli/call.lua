@@ -63,7 +63,12 @@ local function call_here(opened, generation, options, values)
   if not ready then
     return 1, message
   end
-  for _, fault in ipairs(secrets_store.load(generation)) do
+  local faults
+  faults, message = secrets_store.load(generation)
+  if not faults then
+    return 1, message
+  end
+  for _, fault in ipairs(faults) do
     output.say(fault)
   end
   local result, err = call.run(generation, options[1], options[2], values, { caller = "command line",

@@ -102,8 +102,7 @@ function by_store.delete(integration, options, wanted)
 end
 
 
--- The integration of a project that no service runs, its secrets as a service would have them; nil and
--- what is wrong.
+-- The integration of the project, loaded; nil and what is wrong.
 local function integration_of(opened, name)
   boot.publish(opened.sources)
   local generation, faults = boot.build()
@@ -117,14 +116,22 @@ local function integration_of(opened, name)
   if integration.error then
     return nil, table.concat(integration.error.faults, "\n")
   end
+  return integration
+end
+
+
+-- Brings an integration's secrets to where a service would have them.
+local function load(opened, integration)
   local ready, message = opened:open_locked()
   if not ready then
     return nil, message
   end
-  for _, fault in ipairs(secrets_store.load({ integrations = { [name] = integration } })) do
+  local found
+  found, message = secrets_store.load({ integrations = { [integration.name] = integration } })
+  for _, fault in ipairs(found or {}) do
     output.say(fault)
   end
-  return integration
+  return found, message
 end
 
 
@@ -158,7 +165,11 @@ local function run(opened, action, options, wanted)
     return by_service[action](service, options, wanted)
   end
   local integration, message = integration_of(opened, wanted.integration)
-  if not integration then
+  local loaded
+  if integration then
+    loaded, message = load(opened, integration)
+  end
+  if not loaded then
     return 1, message
   end
   return by_store[action](integration, options, wanted)
