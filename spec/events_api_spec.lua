@@ -3,6 +3,7 @@
 local events = require "spec.support.events"
 local json = require "tide.json"
 local support = require "spec.support.service"
+local time = require "tide.time"
 
 local SECRET = "s3cret-value-of-the-shop"
 local PROVIDER = [[return {
@@ -346,7 +347,7 @@ describe("stored events", function()
       assert.same({ matched = 1234, retried = 0, dry_run = true }, bulk("integration=gone&dry_run=true"))
       assert.same({ matched = 1234, retried = 1234, dry_run = false }, bulk("integration=gone"))
       assert.equal(1234, pending())
-      assert.equal(3, #audit())
+      assert.equal(7, #audit())
     end)
 
 
@@ -362,6 +363,19 @@ describe("stored events", function()
     end)
 
 
+    it("in no more time where events of an ordering key have many others beside them", function()
+      events.execute(project, { {
+        sql = "INSERT INTO webhook_events (integration_name, event_type, status, attempts, ordering_key) "
+          .. "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) "
+          .. "SELECT 'gone', 'x', CASE WHEN i % 100 = 0 THEN 'failed' ELSE 'completed' END, 1, 'k' || i FROM n",
+        values = json.array(),
+      } })
+      local started = time.monotonic()
+      assert.equal(500, bulk("status=failed").retried)
+      assert.is_true(time.monotonic() - started < 3)
+    end)
+
+
     it("not without saying which, nor what still runs", function()
       events.store(project, { { number = 1 } })
       for _, query in ipairs { "", "dry_run=true", "source=ses", "status=processing", "status=pending",
@@ -371,6 +385,78 @@ describe("stored events", function()
       assert_refused(403, "forbidden", ask("POST", "/retry?status=failed", "the-token-of-a-viewer"))
       assert.equal(0, pending())
     end)
+  end)
+
+
+  describe("of an ordering key", function()
+    -- A key with these events: number by number its state, "next" where it may run.
+    local function line(...)
+      local rows = {}
+      for number, state in ipairs { ... } do
+        rows[number] = { number = number, ordering_key = "k", status = state == "next" and "pending" or state,
+          next_attempt_at = state == "next" and "2999-01-01T00:00:00.000Z" or nil }
+      end
+      events.store(project, rows)
+    end
+
+
+    -- The numbers of those that may run.
+    local function running()
+      local numbers = {}
+      for index, one in ipairs(events.query(project, "SELECT id FROM webhook_events WHERE status = 'processing' "
+        .. "OR status = 'pending' AND next_attempt_at IS NOT NULL ORDER BY id")) do
+        numbers[index] = tostring(math.tointeger(tonumber(one.id:sub(-12), 16)))
+      end
+      return table.concat(numbers, " ")
+    end
+
+
+    it("the next one runs when the one before it is discarded", function()
+      line("next", "pending", "pending")
+      assert.equal(204, (ask("DELETE", "/" .. events.id(1))))
+      assert.equal("2", running())
+      assert.equal(204, (ask("DELETE", "/" .. events.id(3))))
+      assert.equal("2", running())
+    end)
+
+
+    it("an earlier one that is retried waits for the one that is under way", function()
+      line("failed", "processing", "pending", "failed")
+      assert.equal(200, (ask("POST", "/" .. events.id(1) .. "/retry")))
+      assert.equal("2", running())
+      assert.equal(204, (ask("DELETE", "/" .. events.id(4))))
+      assert.equal("2", running())
+      assert.equal(204, (ask("DELETE", "/" .. events.id(3))))
+      assert.equal("2", running())
+    end)
+
+
+    it("a bulk retry lets one of them run", function()
+      line("failed", "failed", "completed", "failed")
+      assert.equal(3, select(2, ask("POST", "/retry?status=failed")).data.retried)
+      assert.equal("1", running())
+      assert.equal(1, select(2, ask("POST", "/retry?status=completed")).data.retried)
+      assert.equal("1", running())
+    end)
+  end)
+
+
+  it("end the alert on failed ones when none is left", function()
+    local function open_alerts()
+      return events.query(project, "SELECT count(*) AS n FROM alerts WHERE resolved_at IS NULL")[1].n
+    end
+    events.store(project, { { number = 1 }, { number = 2 }, { number = 3, integration_name = "other" } })
+    for _, name in ipairs { "gone", "other" } do
+      events.insert(project, "alerts", { { kind = "webhook_failed", severity = "warning", integration_name = name,
+        message = "failed" } })
+    end
+    ask("POST", "/" .. events.id(1) .. "/retry")
+    assert.equal(2, open_alerts())
+    ask("DELETE", "/" .. events.id(2))
+    support.wait("the alert to end", function() return open_alerts() == 1 end)
+    ask("POST", "/retry?status=failed")
+    support.wait("the other to end", function() return open_alerts() == 0 end)
+    events.execute(project, { { sql = "DELETE FROM alerts", values = json.array() } })
   end)
 
 

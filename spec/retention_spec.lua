@@ -123,6 +123,27 @@ describe("retention", function()
   end)
 
 
+  it("deletes the marks of transactions when no event is as old as they are", function()
+    project:write("migrations/001_orders.sql", "CREATE TABLE orders (id TEXT)")
+    assert.equal(0, project:serve():stop())
+    local function mark(name, days)
+      return { sql = "INSERT INTO tidegate_transactions (event_id, number, created_at) VALUES ($1, 1, $2)",
+        values = { name, at(days) } }
+    end
+    events.execute(project, { mark("old", 8), mark("of an event", 5), mark("new", 1) }, "project.db")
+    events.insert(project, "webhook_events", {
+      event(1, 6, "pending", { next_attempt_at = LATER, created_at = at(6) }),
+    })
+    local service = project:serve()
+    support.wait("a mark to be deleted", function()
+      return #project:query("SELECT 1 FROM tidegate_transactions", "var/project.db") == 2
+    end)
+    assert.equal(0, service:stop())
+    local left = project:query("SELECT event_id FROM tidegate_transactions ORDER BY created_at", "var/project.db")
+    assert.same({ "of an event", "new" }, { left[1].event_id, left[2].event_id })
+  end)
+
+
   it("goes on with the rest when one part fails", function()
     events.execute(project, { { sql = "DROP TABLE webhook_dedupe", values = json.array() } })
     events.insert(project, "integration_call_logs",

@@ -23,7 +23,8 @@ local RAISE = "INSERT INTO alerts (id, created_at, updated_at, kind, severity, i
   .. "occurrences = alerts.occurrences + 1, updated_at = excluded.updated_at, severity = excluded.severity, "
   .. "message = excluded.message, details = excluded.details, acknowledged_at = NULL, acknowledged_by = NULL"
 local RESOLVE = "UPDATE alerts SET resolved_at = $1, updated_at = $1 "
-  .. "WHERE kind = $2 AND COALESCE(integration_name, '') = COALESCE($3, '') AND resolved_at IS NULL"
+  .. "WHERE kind = $2 AND COALESCE(integration_name, '') = COALESCE($3, '') AND resolved_at IS NULL "
+  .. "AND updated_at <= $4"
 
 counters.describe("alerts_total", "counter", "Alerts raised, by kind.")
 
@@ -87,11 +88,11 @@ end
 --- The statement that ends an alert whose reason is gone.
 ---@param kind string
 ---@param integration string|nil
----@param condition? string in which $3 is the integration; without it the reason is gone for certain
+---@param seen_at? string when that was seen: an alert that was raised again since goes on
 ---@return table
-function M.resolve_statement(kind, integration, condition)
-  local text = condition and RESOLVE .. " AND " .. condition or RESOLVE
-  return { text, time.format(), kind, integration, n = 3 }
+function M.resolve_statement(kind, integration, seen_at)
+  local now = time.format()
+  return { RESOLVE, now, kind, integration, seen_at or now, n = 4 }
 end
 
 

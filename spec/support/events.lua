@@ -6,7 +6,7 @@ local M = {}
 
 local SEED = [==[
 local host, json, store = require "tide.host", require "tide.json", require "tide.store"
-assert(store.open("sqlite:var/tidegate.db"))
+assert(store.open("sqlite:var/" .. DATABASE))
 local result = json.array()
 for index, one in ipairs(assert(json.decode(assert(host.read_file("seed.json", 1 << 28))))) do
   local run = one.sql:find("^SELECT") and store.query or store.execute
@@ -29,9 +29,9 @@ local function insert(into, row)
 end
 
 
--- Executes statements ({ sql, values } each) on the store; what each gives.
-function M.execute(project, statements)
-  project:write("seed.lua", SEED)
+-- Executes statements ({ sql, values } each) on the store, or another database in var/; what each gives.
+function M.execute(project, statements, database)
+  project:write("seed.lua", (SEED:gsub("DATABASE", ("%q"):format(database or "tidegate.db"))))
   project:write("seed.json", json.encode(json.array(statements)))
   local code, out, err = project:run { "run", "seed.lua" }
   assert(code == 0, err)

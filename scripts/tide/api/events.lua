@@ -197,7 +197,7 @@ local function by(current)
 end
 
 
--- Does `change(row, by)` to the event that the path names: its row; nil and an error.
+-- Does `what(row, by, generation)` to the event that the path names: its row; nil and an error.
 local function change(current, what)
   local id, err = id_of(current)
   local row, done
@@ -208,7 +208,7 @@ local function change(current, what)
     row, err = nil, no_event()
   end
   if row then
-    done, err = what(row, by(current))
+    done, err = what(row, by(current), current.instance.generation)
   end
   return done and row, err
 end
@@ -276,7 +276,10 @@ local function retry_many(current)
     matched, err = operate.count(where)
     count = matched and { matched = matched, retried = 0 }
   else
-    count, err = operate.retry_many(where, query.status, by(current), query)
+    count, err = operate.retry_many {
+      where = where, status = query.status, filters = query, by = by(current),
+      generation = current.instance.generation,
+    }
   end
   if not count then
     return nil, err

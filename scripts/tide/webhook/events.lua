@@ -84,12 +84,14 @@ M.FAIL = "UPDATE webhook_events SET status = 'failed', next_attempt_at = NULL, "
 -- A claim that came to nothing: the run was never begun.
 M.RELEASE = "UPDATE webhook_events SET status = 'pending', attempts = attempts - 1, next_attempt_at = $2" .. OWN
 
+local OF_KEY = "FROM webhook_events WHERE integration_name = $1 AND ordering_key = $2 AND " .. UNFINISHED
 local UNLOCK = "UPDATE webhook_events SET next_attempt_at = $4 WHERE status = 'pending' AND next_attempt_at IS NULL "
-  .. "AND id = (SELECT id FROM webhook_events WHERE integration_name = $1 AND ordering_key = $2 AND " .. UNFINISHED
-  .. NOT_SKIPPED:format(3) .. " ORDER BY rowid LIMIT 1)"
+  .. "AND id = (SELECT id " .. OF_KEY .. NOT_SKIPPED:format(3) .. " ORDER BY rowid LIMIT 1) "
+  .. "AND NOT EXISTS (SELECT 1 " .. OF_KEY .. " AND (status = 'processing' OR next_attempt_at IS NOT NULL))"
 
 
--- Lets the next event of an ordering key run. `poisoned` is webhook_poisoned_key: "skip" or "park".
+-- Lets the next event of an ordering key run, unless one is under way: an earlier one that was retried by
+-- hand waits for a later one that had overtaken it. `poisoned` is webhook_poisoned_key: "skip" or "park".
 function M.unlock_statement(integration, ordering_key, poisoned, now)
   return { UNLOCK, integration, ordering_key, poisoned, now, n = 4 }
 end
