@@ -62,7 +62,8 @@ M.list = {
     headers = { ["x-works-signature"] = "iYdxNC5+p7QCW/7JU9fmS/VmgniE7PNpXtuYMMGExgc=" },
     carrier = "x-works-signature", encoding = "base64", is_list = true },
   { name = "hmac with a template, as of Stripe",
-    signature = { scheme = "hmac", header = "X-Signature", content = "{timestamp}.{body}", timestamp_header = "X-Time" },
+    signature = { scheme = "hmac", header = "X-Signature", content = "{timestamp}.{body}",
+      timestamp_header = "X-Time" },
     secret = "whsec_test_secret", body = '{"id":"evt_test_webhook","object":"event"}', now = 1614265330,
     headers = { ["x-signature"] = "3c5817089d739023dd6190f70a3757e04f7a2fd8b5dab12c2e000f51970dccff",
       ["x-time"] = "1614265330" },
@@ -136,8 +137,8 @@ M.list = {
       .. '"smtp-id":"<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>","timestamp":1600112492}]' .. "\r\n",
     carrier = "x-twilio-email-event-webhook-signature", encoding = "base64",
     stamp = "x-twilio-email-event-webhook-timestamp",
-    other_secret = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0"
-      .. "s2ldbqkLJK2KRiMohYjlrQ==" },
+    other_secret = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEXH8UTNG72bfocs3+"
+      .. "257rn0s2ldbqkLJK2KRiMohYjlrQ==" },
   { name = "mailgun", signature = "mailgun", secret = "key-3ax6xnjp29jd6fds4gc373sgvjxteol0", now = 1529006854,
     headers = {},
     body = '{"signature":{"timestamp":"1529006854","token":"a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0",'
@@ -154,8 +155,8 @@ M.list = {
     signature = { scheme = "ed25519", content = "{body}", header = "X-Signature" }, body = "\xaf\x82",
     secret = "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
     private = "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
-    headers = { ["x-signature"] = "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760"
-      .. "984dc6594a7c15e9716ed28dc027beceea1ec40a" },
+    headers = { ["x-signature"] = "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290"
+      .. "ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a" },
     carrier = "x-signature", encoding = "hex",
     other_secret = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a" },
   { name = "token of Kakao", secret = "0123456789abcdef0123456789abcdef",

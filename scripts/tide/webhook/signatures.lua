@@ -193,15 +193,21 @@ local function resolve(signature)
 end
 
 
+local function scheme_fault(scheme)
+  if scheme == nil then
+    return "names no scheme"
+  end
+  return ("unknown scheme %s%s"):format(message.clean(scheme, 100), suggest.hint(scheme, M.schemes))
+end
+
+
 --- What is wrong with a signature, and the secrets that it reads.
 ---@param signature string|table|function
 ---@return { field?: string, words: string }[] faults, table<string, string> secrets names by field
 function M.check(signature)
   local definition, module = resolve(signature)
   if not module then
-    local words = definition.scheme == nil and "names no scheme"
-      or ("unknown scheme %s%s"):format(message.clean(definition.scheme, 100), suggest.hint(definition.scheme, M.schemes))
-    return { { field = type(signature) == "table" and "scheme" or nil, words = words } }, {}
+    return { { field = type(signature) == "table" and "scheme" or nil, words = scheme_fault(definition.scheme) } }, {}
   end
   local label = module == own and "a function" or "scheme " .. definition.scheme
   local faults = faults_of(module, definition, label)
