@@ -127,8 +127,8 @@ describe("retention", function()
     project:write("migrations/001_orders.sql", "CREATE TABLE orders (id TEXT)")
     assert.equal(0, project:serve():stop())
     local function mark(name, days)
-      return { sql = "INSERT INTO tidegate_transactions (event_id, number, created_at) VALUES ($1, 1, $2)",
-        values = { name, at(days) } }
+      return { sql = "INSERT INTO tidegate_transactions (event_id, number, result, created_at) "
+        .. "VALUES ($1, 1, 'null', $2)", values = { name, at(days) } }
     end
     events.execute(project, { mark("old", 8), mark("of an event", 5), mark("new", 1) }, "project.db")
     events.insert(project, "webhook_events", {
