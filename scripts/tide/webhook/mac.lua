@@ -17,6 +17,12 @@ local ENCODE = { hex = crypto.hex, base64 = crypto.base64 }
 local NAMES = { hex = "hexadecimal", base64 = "base64" }
 
 
+-- How long a code of so many bytes is as text.
+function M.text_length(encoding, length)
+  return encoding == "hex" and 2 * length or (length + 2) // 3 * 4
+end
+
+
 -- The bytes of one code; nil and what is wrong with it.
 function M.read(text, encoding, length)
   local bytes = DECODE[encoding](text)

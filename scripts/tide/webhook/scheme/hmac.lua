@@ -64,8 +64,9 @@ end
 -- A function that reads the signatures of a header's value: a list of bytes, or nil and what is wrong.
 local function signature_reader(encoding, length, prefix)
   local is_list = not prefix:find("[,%s]")
+  local usual_length = #prefix + mac.text_length(encoding, length)
   return function(text)
-    if is_list and text:find("[,%s]") then
+    if is_list and #text ~= usual_length and text:find("[,%s]") then
       return mac.read_all(split(text, prefix), encoding, length)
     end
     if text:sub(1, #prefix) ~= prefix then
