@@ -68,7 +68,7 @@ describe("tidegate webhooks", function()
 
 
   it("says what it does not understand", function()
-    assert_refused(2, "list, show, retry or discard?")
+    assert_refused(2, "list, show, retry, discard or send?")
     assert_refused(2, "webhooks does not lst (did you mean list?)", "lst")
     assert_refused(2, "failed is not key=value", "list", "failed")
     assert_refused(2, "status is given twice", "list", "status=failed", "status=pending")

@@ -13,21 +13,11 @@ local Client = {}
 Client.__index = Client
 
 
--- Sends one request; `body` is encoded. The status and the decoded answer, or its text when it
--- is not JSON; nil and a message when there is no answer.
-function Client:request(method, path, body, headers)
-  local list = { { "Accept", "application/json" } }
-  if body ~= nil then
-    list[2] = { "Content-Type", "application/json" }
-  end
-  for name, value in pairs(headers or {}) do
-    list[#list + 1] = { name, value }
-  end
-  local response, message = http.request {
-    method = method, url = "http://localhost" .. path, headers = list,
-    body = body ~= nil and assert(json.encode(body)) or nil,
-    unix_socket = self.socket, timeout_seconds = TIMEOUT_SECONDS, max_response_bytes = RESPONSE_BYTES_MAX,
-  }
+-- Sends one request, its headers as a list of pairs and its body as they are. The status and the decoded
+-- answer, or its text when it is not JSON; nil and a message when there is no answer.
+function M.send(request)
+  request.timeout_seconds, request.max_response_bytes = TIMEOUT_SECONDS, RESPONSE_BYTES_MAX
+  local response, message = http.request(request)
   if not response then
     return nil, message
   end
@@ -36,6 +26,27 @@ function Client:request(method, path, body, headers)
     value = response.body
   end
   return response.status, value
+end
+
+
+-- The same to the service; `path` with its query.
+function Client:send(method, path, headers, body)
+  return M.send {
+    method = method, url = "http://localhost" .. path, headers = headers, body = body, unix_socket = self.socket,
+  }
+end
+
+
+-- The same for the API; `body` is encoded.
+function Client:request(method, path, body, headers)
+  local list = { { "Accept", "application/json" } }
+  if body ~= nil then
+    list[2] = { "Content-Type", "application/json" }
+  end
+  for name, value in pairs(headers or {}) do
+    list[#list + 1] = { name, value }
+  end
+  return self:send(method, path, list, body ~= nil and assert(json.encode(body)) or nil)
 end
 
 

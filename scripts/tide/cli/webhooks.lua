@@ -1,4 +1,5 @@
--- `tidegate webhooks`: the stored events of the running service: which there are, run again, discarded.
+-- `tidegate webhooks`: the stored events of the running service: which there are, run again, discarded;
+-- and one that is sent as its sender would send it.
 
 local http = require "tide.http"
 local client = require "tide.client"
@@ -6,15 +7,27 @@ local command_line = require "tide.command_line"
 local output = require "tide.output"
 local project = require "tide.project"
 local suggest = require "tide.suggest"
+local send_command = require "tide.webhook.send_command"
 
 local M = {}
 
-M.summary = "list, look into, retry and discard webhook events"
-M.usage = "webhooks list [key=value ...] | show ID | retry ID | retry key=value ... [--dry-run] | discard ID"
+M.summary = "list, look into, retry and discard webhook events; send one"
+M.usage = "webhooks list [key=value ...] | show ID | retry ID | retry key=value ... [--dry-run] | discard ID\n"
+  .. "       tidegate webhooks send INTEGRATION[/SOURCE] --file FILE [--secret-file FILE] [--type TYPE]\n"
+  .. "         [--header 'Name: value' ...] [--url URL]"
 M.options = {
   command_line.CONFIG, command_line.JSON,
-  { name = "dry-run", help = "only say how many would be retried" },
+  { name = "dry-run", help = "retry: only say how many it would be" },
+  { name = "file", value = "FILE", help = "send: the body, - for standard input" },
+  { name = "type", value = "TYPE", help = "send: the event's type, where it is in a header" },
+  { name = "header", value = "TEXT", list = true, help = "send: one more header, \"Name: value\"" },
+  { name = "secret-file", value = "FILE", help = "send: what to sign with, instead of the project's secret" },
+  { name = "secret", value = "TEXT", help = "the same, for development only: others see the command line" },
+  { name = "url", value = "URL", help = "send: where to, instead of the service of this project" },
 }
+-- Of which action an option is.
+local OPTION_OF = { dry_run = "retry", file = "send", type = "send", header = "send", secret_file = "send",
+  secret = "send", url = "send" }
 
 local EVENTS = "/api/v1/events"
 
@@ -80,16 +93,36 @@ function actions.discard(options)
 end
 
 
+local NAMES = { "list", "show", "retry", "discard", "send" }
+
+
+-- What is wrong with the choice of action and options; nil when it is sound.
+local function usage_fault(options)
+  local wanted = options[1]
+  if wanted == nil then
+    return "list, show, retry, discard or send?"
+  end
+  if wanted ~= "send" and not actions[wanted] then
+    return ("webhooks does not %s%s"):format(wanted, suggest.hint(wanted, NAMES))
+  end
+  for _, option in ipairs(M.options) do
+    local name = option.name:gsub("-", "_")
+    if options[name] ~= nil and (OPTION_OF[name] or wanted) ~= wanted then
+      return ("--%s is for %s"):format(option.name, OPTION_OF[name])
+    end
+  end
+end
+
+
 function M.run(options)
-  local action = actions[options[1]]
-  if not action then
-    return 2, options[1] and ("webhooks does not %s%s"):format(options[1], suggest.hint(options[1], actions))
-      or "list, show, retry or discard?"
+  local fault = usage_fault(options)
+  if fault then
+    return 2, fault
   end
-  if options.dry_run and options[1] ~= "retry" then
-    return 2, "--dry-run is for retry"
+  if options[1] == "send" then
+    return send_command.run(options)
   end
-  local method, path = action(options)
+  local method, path = actions[options[1]](options)
   if not method then
     return 2, path
   end

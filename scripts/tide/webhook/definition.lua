@@ -219,6 +219,7 @@ function M.bind(integration, source, definition)
     integration = integration, source = source, name = name, label = name .. " (webhook)",
     scheme = scheme, readers = readers_of(definition, scheme),
     type_from = definition.event_type == nil and scheme.event_type or definition.event_type,
+    id_from = definition.event_id == nil and scheme.event_id or definition.event_id,
     type_field = type(definition.event_type) == "string" and definition.event_type or nil,
     events = definition.events or scheme.events,
     -- A preset's own envelope is read under the budget too: it calls what the provider defines.
