@@ -36,7 +36,8 @@ local SOURCE = [[
 
 -- Source, body, options, and the type and id that are known.
 local CASES = {
-  { "github", { action = "opened" }, { headers = { ["X-GitHub-Delivery"] = "d-1" }, type = "issues" }, "issues", "d-1" },
+  { "github", { action = "opened" }, { headers = { ["X-GitHub-Delivery"] = "d-1" }, type = "issues" }, "issues",
+    "d-1" },
   { "stripe", { type = "charge.succeeded", id = "evt_1" }, {}, "charge.succeeded", "evt_1" },
   { "slack", { type = "event_callback", event = { type = "message" }, event_id = "Ev1" }, {}, "message", "Ev1" },
   { "shopify", { id = 1 }, { headers = { ["X-Shopify-Webhook-Id"] = "w-1" }, type = "orders/create" },

@@ -6,8 +6,8 @@ local sns = require "tide.webhook.scheme.sns"
 local vectors = require "spec.support.webhook_vectors"
 
 local NOW = 1767225600
-local ROUNDS = 60
-local GARBAGE_ROUNDS = 4000
+local ROUNDS = 40
+local GARBAGE_ROUNDS = 2000
 
 -- What fails can be repeated with its seed.
 local SEED = tonumber(os.getenv("TIDEGATE_SPEC_SEED")) or math.random(1, 2 ^ 31)

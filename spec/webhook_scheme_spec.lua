@@ -219,6 +219,33 @@ describe("a webhook scheme", function()
   end)
 
 
+  it("does not take digits of the body for milliseconds of a time-stamp", function()
+    for _, definition in ipairs({
+      { scheme = "hmac", header = "X-Sig", content = "{timestamp}{body}", timestamp_header = "X-Time" },
+      { scheme = "ed25519", header = "X-Sig", timestamp_header = "X-Time" },
+    }) do
+      local scheme = bind(definition)
+      local is_hmac = definition.scheme == "hmac"
+      local request = signed(scheme, request_of("123,4"), { secret = is_hmac and "k" or keys.ed25519_private })
+      local secrets = active({ secret = is_hmac and "k" or keys.ed25519_public })
+      assert.equal("secret", (scheme.verify(request, secrets, NOW)))
+      request.headers["x-time"], request.body = request.headers["x-time"] .. "123", ",4"
+      assert.is_nil((scheme.verify(request, secrets, NOW)))
+    end
+  end)
+
+
+  it("refuses an id that could end elsewhere", function()
+    local scheme = bind({ scheme = "hmac", header = "X-Sig", content = "{body}:{id}", id_header = "X-Id" })
+    local request = signed(scheme, request_of("a=1:2", { ["x-id"] = "3" }), { secret = "k" })
+    assert.equal("secret", (scheme.verify(request, active({ secret = "k" }), NOW)))
+    request.body, request.headers["x-id"] = "a=1", "2:3"
+    assert.is_nil((scheme.verify(request, active({ secret = "k" }), NOW)))
+    request.body, request.headers["x-id"] = "a=1:2:3", ""
+    assert.is_nil((scheme.verify(request, active({ secret = "k" }), NOW)))
+  end)
+
+
   it("twilio: tries the address with and without its port", function()
     local scheme = bind("twilio")
     local function verify(signed_url, url)

@@ -1,6 +1,7 @@
 -- What a sender signs, as a template: "{timestamp}.{body}".
 
 local suggest = require "tide.suggest"
+local timestamp = require "tide.webhook.timestamp"
 
 local M = {}
 
@@ -47,19 +48,41 @@ function M.fault(template)
 end
 
 
--- `function(request, timestamp, id)` that gives the bytes.
+-- The function that reads time-stamps of a template. Where something follows without anything between,
+-- digits of it could be taken for milliseconds, and the rest would pass as signed: seconds alone are read.
+function M.time_reader(template)
+  return template:find("{timestamp}{", 1, true) and timestamp.seconds or timestamp.any
+end
+
+
+-- The texts that stand beside {id} in a template: an id that has one of them could end elsewhere, and what
+-- follows with it. A list.
+function M.borders_of_id(template)
+  local borders, parts = {}, parts_of(template)
+  for index, part in ipairs(parts) do
+    if type(part) == "table" and part[1] == "id" then
+      for _, beside in ipairs({ parts[index - 1] or false, parts[index + 1] or false }) do
+        borders[#borders + 1] = type(beside) == "string" and beside or nil
+      end
+    end
+  end
+  return borders
+end
+
+
+-- `function(request, stamp, id)` that gives the bytes.
 function M.compile(template)
   if template == "{body}" then
     return function(request) return request.body end
   end
   local parts = parts_of(template)
-  return function(request, timestamp, id)
+  return function(request, stamp, id)
     local values = {}
     for index = 1, #parts do
       local part = parts[index]
       if type(part) == "table" then
         local name = part[1]
-        part = name == "timestamp" and timestamp or name == "id" and id or request[name] or ""
+        part = name == "timestamp" and stamp or name == "id" and id or request[name] or ""
       end
       values[index] = part
     end

@@ -48,7 +48,7 @@ function M.bind(definition)
   local whole = complete(definition)
   local header, stamp_header = whole.header, whole.timestamp_header
   local key, stamp_key = header:lower(), stamp_header and stamp_header:lower()
-  local content = contents.compile(whole.content)
+  local content, time_of = contents.compile(whole.content), contents.time_reader(whole.content)
 
   local function verify(request, secrets, now)
     local text, stamp = request.headers[key], stamp_key and request.headers[stamp_key]
@@ -60,7 +60,7 @@ function M.bind(definition)
       return nil, ("header %s %s"):format(header, words)
     end
     if stamp_key then
-      local fresh, reason = timestamp.check(timestamp.any(stamp), now, request.tolerance_seconds)
+      local fresh, reason = timestamp.check(time_of(stamp), now, request.tolerance_seconds)
       if not fresh then
         return nil, reason
       end

@@ -83,40 +83,74 @@ local function missing(name)
 end
 
 
+-- A function that gives the time-stamp of a request; nil and why it is refused.
+local function stamp_reader(name, time_of)
+  local key = name:lower()
+  return function(request, now)
+    local stamp = request.headers[key]
+    if not stamp then
+      return missing(name)
+    end
+    local fresh, reason = timestamp.check(time_of(stamp), now, request.tolerance_seconds)
+    return fresh and stamp, reason
+  end
+end
+
+
+local function is_id(id, borders)
+  for _, border in ipairs(borders) do
+    if id:find(border, 1, true) then
+      return false
+    end
+  end
+  return id ~= ""
+end
+
+
+-- The same of the id.
+local function id_reader(name, borders)
+  local key = name:lower()
+  return function(request)
+    local id = request.headers[key]
+    if not id then
+      return missing(name)
+    end
+    if not is_id(id, borders) then
+      return nil, ("header %s is empty, or has what separates it from the rest"):format(name)
+    end
+    return id
+  end
+end
+
+
 local function verifier(definition)
-  local algorithm = definition.algorithm or "sha256"
-  local header, stamp_header, id_header = definition.header, definition.timestamp_header, definition.id_header
-  local key, stamp_key, id_key = header:lower(), stamp_header and stamp_header:lower(), id_header and id_header:lower()
+  local algorithm, template = definition.algorithm or "sha256", definition.content or "{body}"
+  local header, decode = definition.header, KEYS[definition.secret_encoding]
+  local key, content = header:lower(), contents.compile(template)
   local read = signature_reader(definition.encoding or "hex", mac.BYTES[algorithm], definition.prefix or "")
-  local content = contents.compile(definition.content or "{body}")
-  local decode, time_of = KEYS[definition.secret_encoding], definition.time_of or timestamp.any
+  local read_stamp = definition.timestamp_header
+    and stamp_reader(definition.timestamp_header, definition.time_of or contents.time_reader(template))
+  local read_id = definition.id_header and id_reader(definition.id_header, contents.borders_of_id(template))
   return function(request, secrets, now)
-    local headers, stamp, id = request.headers, nil, nil
-    local given = headers[key]
-    if not given then
+    local text = request.headers[key]
+    if not text then
       return missing(header)
     end
-    local signatures, words = read(given)
-    if not signatures then
-      return nil, ("header %s %s"):format(header, words)
+    local given, reason = read(text)
+    if not given then
+      return nil, ("header %s %s"):format(header, reason)
     end
-    if stamp_key then
-      stamp = headers[stamp_key]
-      if not stamp then
-        return missing(stamp_header)
-      end
-      local fresh, reason = timestamp.check(time_of(stamp), now, request.tolerance_seconds)
-      if not fresh then
-        return nil, reason
-      end
+    local stamp, id
+    if read_stamp then
+      stamp, reason = read_stamp(request, now)
     end
-    if id_key then
-      id = headers[id_key]
-      if not id then
-        return missing(id_header)
-      end
+    if read_id and not reason then
+      id, reason = read_id(request)
     end
-    return mac.match(algorithm, secrets.secret, content(request, stamp, id), signatures, decode)
+    if reason then
+      return nil, reason
+    end
+    return mac.match(algorithm, secrets.secret, content(request, stamp, id), given, decode)
   end
 end
 
