@@ -7,6 +7,8 @@ local M = {}
 
 local ABSENT = { null = "absent" }
 local FORM = "application/x-www-form-urlencoded"
+-- What decode_query takes.
+local FORM_BYTES_MAX = 1024 * 1024
 
 
 local function essence_of(content_type)
@@ -20,12 +22,20 @@ local function is_json(essence)
 end
 
 
+local function decode_form(body)
+  if #body > FORM_BYTES_MAX then
+    return nil, "it is longer than 1 MiB"
+  end
+  return http.decode_query(body)
+end
+
+
 -- The payload, and whether it was JSON. A body of another type that is no JSON is left to the handler:
 -- nil and false. nil, false and a message when it claims to be what it is not.
 function M.decode(body, content_type)
   local essence = content_type == "application/json" and content_type or essence_of(content_type):lower()
   if essence == FORM then
-    local form, message = http.decode_query(body)
+    local form, message = decode_form(body)
     return form, false, message and "the body is not a form: " .. message
   end
   local payload, message = json.decode(body, ABSENT)
