@@ -40,19 +40,24 @@ end
 
 -- The keys are made as that of the template is.
 local DEDUPE = "INSERT INTO webhook_dedupe (integration, key, event_row_id, expires_at) "
-  .. "SELECT event.integration_name, replace(known.key, template.event_id, event.event_id), event.id, known.expires_at "
-  .. "FROM webhook_events AS template JOIN webhook_dedupe AS known ON known.event_row_id = template.id, "
-  .. "webhook_events AS event WHERE template.rowid = $1 AND event.rowid > $2"
+  .. "SELECT integration_name, replace($1, $2, event_id), id, $3 FROM webhook_events WHERE rowid > $4"
+
+
+local function first_row(sql, ...)
+  return assert(store.query(sql, ...))[1]
+end
 
 
 assert(store.open("sqlite:" .. path))
-local OLDEST = "SELECT min(rowid) AS n FROM webhook_events WHERE status = 'completed'"
-local oldest = assert(assert(store.query(OLDEST))[1].n, "there is no completed event to copy")
-local insert = events_statement(assert(store.query("SELECT * FROM webhook_events WHERE rowid = $1", oldest))[1])
+local oldest = assert(first_row("SELECT min(rowid) AS n FROM webhook_events WHERE status = 'completed'").n,
+  "there is no completed event to copy")
+local template = first_row("SELECT * FROM webhook_events WHERE rowid = $1", oldest)
+local known = first_row("SELECT key, expires_at FROM webhook_dedupe WHERE event_row_id = $1", template.id)
+local insert = events_statement(template)
 for first = 1, count, ROWS_AT_ONCE do
-  local last = assert(store.query("SELECT max(rowid) AS n FROM webhook_events"))[1].n
+  local last = first_row("SELECT max(rowid) AS n FROM webhook_events").n
   assert(store.transaction {
     { insert, first, math.min(first + ROWS_AT_ONCE - 1, count), count, oldest },
-    { DEDUPE, oldest, last },
+    { DEDUPE, known.key, template.event_id, known.expires_at, last },
   })
 end
