@@ -99,18 +99,27 @@ function Torture:kill_again_and_again()
 end
 
 
+-- Waits until no event is pending or being processed. What still is after a while is counted as lost.
+function Torture:wait_idle(service)
+  for _, status in ipairs { "pending", "processing", "pending" } do
+    local ended, message = pcall(support.wait, "no event to be " .. status, function()
+      local code, answer = service:request("GET", ("/api/v1/events?status=%s&limit=1"):format(status))
+      assert(code == 200, answer)
+      return #answer.data == 0
+    end, LAST_SECONDS)
+    if not ended then
+      self:fault("%s", message)
+    end
+  end
+end
+
+
 -- Nothing is left to do: neither to send nor to process.
 function Torture:finish(service)
   self.project:write("stop", "")
   assert(self.sender:wait(LAST_SECONDS) == 0, self.sender:stderr())
   self.sent = assert(math.tointeger(tonumber(self.sender:stdout():match("%d+"))), "the sender has said no number")
-  for _, status in ipairs { "pending", "processing", "pending" } do
-    support.wait("no event to be " .. status, function()
-      local code, answer = service:request("GET", ("/api/v1/events?status=%s&limit=1"):format(status))
-      assert(code == 200, answer)
-      return #answer.data == 0
-    end, LAST_SECONDS)
-  end
+  self:wait_idle(service)
   assert(service:stop() == 0, service:stderr())
 end
 
