@@ -61,7 +61,7 @@ local function add_unlocks(statements, rows, generation)
     local key = row.ordering_key and row.integration_name .. "\0" .. row.ordering_key
     if key and not seen[key] then
       seen[key] = true
-      statements[#statements + 1] = events.unlock_statement(row.integration_name, row.ordering_key,
+      statements[#statements + 1] = events.unlock_idle_statement(row.integration_name, row.ordering_key,
         poisoned_of(generation, row.integration_name), time.format())
     end
   end
