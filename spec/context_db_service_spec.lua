@@ -160,9 +160,9 @@ describe("the project's database in a service", function()
     local code, out, err = project:run({ "check" })
     assert.equal(1, code)
     assert.matches("migrations/next%.sql: name it NNN_name%.sql", out .. err)
-    code, _, err = project:run({ "serve", "--listen", "127.0.0.1:0" })
-    assert.equal(1, code)
-    assert.matches("migrations/next%.sql: name it NNN_name%.sql", err)
+    local refused, _, why = project:run({ "serve", "--listen", "127.0.0.1:0" })
+    assert.equal(1, refused)
+    assert.matches("migrations/next%.sql: name it NNN_name%.sql", why)
   end)
 
 
