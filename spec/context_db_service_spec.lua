@@ -1,6 +1,7 @@
 local service = require "spec.support.service"
 local task = require "tide.task"
 local time = require "tide.time"
+local webhooks = require "spec.support.webhooks"
 
 local TABLES = [[
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
@@ -170,5 +171,69 @@ describe("the project's database in a service", function()
     local code, out = project:run({ "call", "shop", "value", "--json" })
     assert.equal(0, code)
     assert.matches("0", out)
+  end)
+end)
+
+
+describe("the transaction of a webhook handler in a service", function()
+  local acme
+
+  local HANDLERS = [[
+    ["count"] = function(ctx, event)
+      local value = ctx.db.transaction(function(tx)
+        return tx.query("UPDATE counters SET value = value + 1 RETURNING value")[1].value
+      end)
+      ctx.log.info("committed " .. event.attempt)
+      if event.attempt < event.payload.good then
+        if event.payload.sleep then ctx.sleep(30) end
+        error("not yet")
+      end
+      return { value = value, attempt = event.attempt }
+    end,
+    ["value"] = function(ctx) return ctx.db.query("SELECT value FROM counters")[1].value end,
+  ]]
+
+  before_each(function()
+    acme = webhooks.start({ ["providers/acme.lua"] = webhooks.provider(HANDLERS),
+      ["migrations/001_counters.sql"] = TABLES }, { config = "webhook_retry_seconds = { 0.05, 0.05, 0.05 }" })
+  end)
+
+  after_each(function()
+    acme:close()
+  end)
+
+
+  local function value(id)
+    return acme:await(acme:post { type = "value", id = id }, "completed").processing_result
+  end
+
+
+  it("is done once although the handler fails after it, and its result is kept with the event", function()
+    local event = acme:await(acme:post { type = "count", id = "c1", good = 3 }, "completed")
+    assert.same({ value = 1, attempt = 3 }, event.processing_result)
+    assert.equal(1, event.transaction_result)
+    assert.equal(1, value("v1"))
+  end)
+
+
+  it("is done once although the process is killed between its commit and the end of the event", function()
+    local id = acme:post { type = "count", id = "c1", good = 2, sleep = true }
+    service.wait("the commit", function() return acme.service:stdout():find("committed 1", 1, true) end)
+    acme.service:stop("KILL")
+    acme:restart()
+    assert.same({ value = 1, attempt = 2 }, acme:await(id, "completed").processing_result)
+    assert.equal(1, value("v1"))
+  end)
+
+
+  it("is done once however often the event is run again by hand", function()
+    local id = acme:post { type = "count", id = "c1", good = 1 }
+    acme:await(id, "completed")
+    for attempt = 2, 3 do
+      assert.equal(200, acme.service:request("POST", "/api/v1/events/" .. id .. "/retry"))
+      service.wait("the next run", function() return acme:event(id).attempts == attempt end)
+      assert.same({ value = 1, attempt = attempt }, acme:await(id, "completed").processing_result)
+    end
+    assert.equal(1, value("v1"))
   end)
 end)

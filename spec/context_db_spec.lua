@@ -614,17 +614,36 @@ describe("ctx.db", function()
     end)
 
 
-    it("is forgotten with its event, and with its time", function()
+    it("is forgotten with its time, in chunks", function()
       local shared = database.shared
       local guard <close> = setmetatable({}, { __close = function() database.shared = shared end })
       database.shared = function() return runtime.generation.database end
       for index = 1, 1200 do
         handle("e" .. index, function(db) return db.transaction(function() end) end)
       end
-      assert.equal(3, markers.forget({ "e1", "e2", "e3", "not there" }))
-      assert.equal(0, markers.forget({}))
       assert.equal(0, markers.forget_before(time.format(time.now() - 3600)))
-      assert.equal(1197, markers.forget_before(time.format(time.now() + 3600)))
+      assert.equal(1200, markers.forget_before(time.format(time.now() + 3600)))
+      assert.equal(0, markers.forget_before(time.format(time.now() + 3600)))
+    end)
+
+
+    it("is done once in the runs of an event that a spec sends again", function()
+      local acme_hook = t.integration("acme", { migrations = folder, secrets = { webhook_secret = "whsec_x12345678" },
+        source = [[
+          return { webhooks = {
+            signature = { scheme = "hmac-sha256", header = "X-A" }, event_type = "type", event_id = "id",
+            on = { count = function(ctx, event)
+              local value = ctx.db.transaction(function(tx)
+                return tx.query("UPDATE counters SET value = value + 1 RETURNING value")[1].value
+              end)
+              if event.attempt == 1 then error("after the commit") end
+              return value
+            end },
+          } }
+        ]] })
+      assert.equal("pending", acme_hook.webhook(nil, { type = "count", id = "1" }).status)
+      assert.equal(1, acme_hook.webhook(nil, { type = "count", id = "1" }, { attempt = 2 }).processing_result)
+      assert.equal(2, acme_hook.webhook(nil, { type = "count", id = "2" }, { attempt = 2 }).processing_result)
     end)
   end)
 

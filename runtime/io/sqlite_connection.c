@@ -181,9 +181,9 @@ static int get_statement(struct sqlite_connection *connection, const struct stor
                                statement, err);
 }
 
-/* What the fence had to say is worth more than "not authorized". */
+/* What the fence had to say is worth more than what SQLite makes of it. */
 static int explain(const struct sqlite_connection *connection, int code, struct err *err) {
-  if ((code & 0xff) == SQLITE_AUTH && connection->denial.code != NULL) *err = connection->denial;
+  if (code != SQLITE_OK && connection->denial.code != NULL) *err = connection->denial;
   return code;
 }
 

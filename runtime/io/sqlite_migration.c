@@ -114,7 +114,7 @@ static int fail_at(const struct migration *migration, const char *at, int code, 
   int offset = sqlite3_error_offset(migration->connection->db);
   sqlite_statement_fail(migration->connection->db, code, &cause);
   const struct err *denial = &migration->connection->denial;
-  if ((code & 0xff) == SQLITE_AUTH && denial->code != NULL) cause = *denial;
+  if (denial->code != NULL) cause = *denial;
   return err_set(err, cause.code, "line %d: %s", line_of(migration, offset > 0 ? at + offset : at),
                  cause.message);
 }

@@ -3,7 +3,6 @@
 -- and does not repeat what is done.
 
 local database = require "tide.database"
-local json = require "tide.json"
 local time = require "tide.time"
 
 local M = {}
@@ -17,8 +16,6 @@ M.ADD = "INSERT INTO tidegate_transactions (event_id, number, result, created_at
 
 local FORGET_BEFORE = ("DELETE FROM tidegate_transactions WHERE (event_id, number) IN (SELECT event_id, number "
   .. "FROM tidegate_transactions WHERE created_at < $1 LIMIT %d) RETURNING number"):format(CHUNK)
-local FORGET_EVENTS =
-  "DELETE FROM tidegate_transactions WHERE event_id IN (SELECT value FROM json_each($1)) RETURNING number"
 
 
 -- The mark that the next transaction of a handler's run is to leave: { event_id, number }.
@@ -55,30 +52,10 @@ end
 function M.forget_before(instant)
   local opened = database.shared()
   local total = 0
-  repeat
-    local count, message, code = 0, nil, nil
-    if opened then
-      count, message, code = forget(opened, FORGET_BEFORE, instant)
-    end
-    if not count then
-      return nil, message, code
-    end
-    total = total + count
-  until count < CHUNK
-  return total
-end
-
-
--- Forgets the marks of events that are gone, given by their ids. As forget_before.
-function M.forget(event_ids)
-  local opened = database.shared()
-  if not opened then
-    return 0
-  end
-  local total = 0
-  for first = 1, #event_ids, CHUNK do
-    local chunk = json.array(table.move(event_ids, first, math.min(first + CHUNK - 1, #event_ids), 1, {}))
-    local count, message, code = forget(opened, FORGET_EVENTS, json.encode(chunk))
+  local count = opened and CHUNK or 0
+  while count == CHUNK do
+    local message, code
+    count, message, code = forget(opened, FORGET_BEFORE, instant)
     if not count then
       return nil, message, code
     end

@@ -249,8 +249,8 @@ function M.integration(name_or_path, options)
   end
   check_options(options)
   local parts, name = parts_of(name_or_path, options)
-  local runtime = setmetatable({ name = name, generation = build(parts), rows = {}, ended = {}, seen = {}, running = 0,
-    id = uuid.span_id() }, METATABLE)
+  local runtime = setmetatable({ name = name, generation = build(parts), rows = {}, ended = {},
+    seen = {}, event_ids = {}, running = 0, id = uuid.span_id() }, METATABLE)
   if options.clock ~= "real" then
     host.freeze_clock()
     frozen = true

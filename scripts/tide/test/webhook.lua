@@ -79,7 +79,15 @@ local function note(record, event, outcome, values)
 end
 
 
+-- An event that is sent again because a run failed is the same one.
+local function keep_id(runtime, event)
+  event.id = runtime.event_ids[event.key] or event.id
+  runtime.event_ids[event.key] = event.id
+end
+
+
 local function run_event(runtime, definition, event, attempt)
+  keep_id(runtime, event)
   local record = shown(event)
   if runtime.seen[event.key] then
     record.status, record.duplicate = runtime.seen[event.key].status, true
