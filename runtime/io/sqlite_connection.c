@@ -53,7 +53,9 @@ static void install(struct sqlite_connection *connection) {
   sqlite3_progress_handler(db, PROGRESS_OPCODES, on_progress, connection);
   sqlite3_set_authorizer(db, on_authorize, connection);
   sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-  sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+  /* The project's own schema may use JSON, say, in defaults and triggers; its fence sees that. */
+  int is_trusted = connection->fence == SQLITE_FENCE_PROJECT;
+  sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, is_trusted, NULL);
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
   /* "name" is a name, as in PostgreSQL, and never a string by mistake. */
   sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
@@ -181,9 +183,12 @@ static int get_statement(struct sqlite_connection *connection, const struct stor
                                statement, err);
 }
 
-/* What the fence had to say is worth more than what SQLite makes of it. */
-static int explain(const struct sqlite_connection *connection, int code, struct err *err) {
-  if (code != SQLITE_OK && connection->denial.code != NULL) *err = connection->denial;
+/* What the fence has to say may come with any code. */
+int sqlite_connection_explain(const struct sqlite_connection *connection, int code,
+                              struct err *err) {
+  bool is_denied = code != SQLITE_OK &&
+                   ((code & 0xff) == SQLITE_AUTH || strstr(err->message, "not authorized") != NULL);
+  if (is_denied && connection->denial.code != NULL) *err = connection->denial;
   return code;
 }
 
@@ -195,7 +200,7 @@ static int run(struct sqlite_connection *connection, struct store_request *reque
   if (code == SQLITE_OK)
     code = sqlite_statement_run(statement, source, request->max_rows, &request->results[index],
                                 &request->err);
-  return explain(connection, code, &request->err);
+  return sqlite_connection_explain(connection, code, &request->err);
 }
 
 int sqlite_connection_run_until(struct sqlite_connection *connection, struct store_request *request,

@@ -68,6 +68,10 @@ int sqlite_connection_run_until(struct sqlite_connection *connection, struct sto
 /* The same for one of the store's own, which nothing stops. */
 int sqlite_connection_run_own(struct sqlite_connection *connection, struct store_request *request,
                               size_t index);
+/* Puts into `err`, which says that the statement prepared last was refused, why the fence did so,
+ * if it has. Returns `code`. */
+int sqlite_connection_explain(const struct sqlite_connection *connection, int code,
+                              struct err *err);
 /* Whether the request's statement is one that writes; false when it cannot be prepared. */
 bool sqlite_connection_writes(struct sqlite_connection *connection,
                               const struct store_request *request);

@@ -167,9 +167,10 @@ static bool deny(struct err *denial, const char *message) {
   return false;
 }
 
-/* Full-text search asks for it inside. */
+/* fts5 and rtree ask for them inside. */
 static bool is_harmless_pragma(const char *name, const char *argument) {
-  return name != NULL && strcasecmp(name, "data_version") == 0 && argument == NULL;
+  if (name == NULL || argument != NULL) return false;
+  return strcasecmp(name, "data_version") == 0 || strcasecmp(name, "page_size") == 0;
 }
 
 static bool is_schema_table(const char *name) {
@@ -177,9 +178,11 @@ static bool is_schema_table(const char *name) {
          (strcasecmp(name, "sqlite_master") == 0 || strcasecmp(name, "sqlite_temp_master") == 0);
 }
 
-/* What SQLite asks when it first meets a virtual table. A script's own UPDATE is refused by the
- * connection's defensive mode. */
-static bool is_virtual_table_set_up(int action, const char *table, const char *column) {
+/* What SQLite asks of its own tables: statistics, and when it first meets a virtual table. A
+ * script's own UPDATE is refused by the connection's defensive mode. */
+static bool is_internal_use(int action, const char *table, const char *column) {
+  if (table == NULL) return false;
+  if (action == SQLITE_READ && begins(table, "sqlite_stat")) return true;
   if (!is_schema_table(table)) return false;
   return action == SQLITE_UPDATE ||
          (action == SQLITE_READ && column != NULL && strcmp(column, "ROWID") == 0);
@@ -207,7 +210,7 @@ static bool project_allows(int action, const char *first, const char *second, st
     case SQLITE_INSERT:
     case SQLITE_UPDATE:
     case SQLITE_DELETE:
-      if (!is_reserved_table(first) || is_virtual_table_set_up(action, first, second)) return true;
+      if (!is_reserved_table(first) || is_internal_use(action, first, second)) return true;
       if (action != SQLITE_READ && is_schema_table(first)) return deny(denial, use_migrations);
       return deny_table(first, denial);
     case SQLITE_FUNCTION:
@@ -265,6 +268,7 @@ static bool migration_allows(int action, const char *first, const char *second,
   if (is_temporary(action)) return deny(denial, "what is temporary would stay on one connection");
   if (action == SQLITE_CREATE_VTABLE && !is_module(second))
     return deny(denial, "virtual tables are those of fts5 and rtree");
+  if (action == SQLITE_ANALYZE || action == SQLITE_REINDEX) return true;
   const char *table = table_of(action, first, second);
   return is_framework_table(table) ? deny_table(table, denial) : true;
 }

@@ -113,8 +113,7 @@ static int fail_at(const struct migration *migration, const char *at, int code, 
   struct err cause;
   int offset = sqlite3_error_offset(migration->connection->db);
   sqlite_statement_fail(migration->connection->db, code, &cause);
-  const struct err *denial = &migration->connection->denial;
-  if (denial->code != NULL) cause = *denial;
+  sqlite_connection_explain(migration->connection, code, &cause);
   return err_set(err, cause.code, "line %d: %s", line_of(migration, offset > 0 ? at + offset : at),
                  cause.message);
 }

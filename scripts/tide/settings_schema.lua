@@ -77,7 +77,7 @@ M.top = {
     description = "A worker that has not returned to its loop for so long ends the process for "
       .. "its supervisor." },
   { name = "db_transaction_seconds", type = "number", default = 5, min = 0.1, max = 60,
-    description = "How long a script's transaction may stay open." },
+    description = "How long a script's transaction may stay open, and a single statement of `ctx.db` run." },
   { name = "otlp_endpoint", type = "url",
     description = "Where spans are sent (OTLP over HTTP)." },
   { name = "alerts", type = "object", default = {},
