@@ -2,6 +2,7 @@
 
 local events = require "spec.support.events"
 local json = require "tide.json"
+local key_pairs = require "spec.support.key_pairs"
 local support = require "spec.support.service"
 
 local SECRET = "the-secret-of-the-shop"
@@ -15,6 +16,7 @@ describe("tidegate webhooks send", function()
     environment = {
       TIDEGATE_SHOP_WEBHOOK_SECRET = SECRET, TIDEGATE_MANY_GITHUB_SECRET = SECRET, TIDEGATE_MANY_TWILIO_SECRET = SECRET,
       TIDEGATE_MANY_USER = "someone-else", TIDEGATE_MANY_PASSWORD = SECRET, TIDEGATE_MANY_KEY = SECRET,
+      TIDEGATE_MANY_PUBLIC_KEY = key_pairs.ed25519_public,
       TIDEGATE_MANY_SVIX_SECRET = "whsec_c2VjcmV0LW9mLXN2aXgtZm9yLXNwZWNz",
     }
     project = support.project {
@@ -27,6 +29,8 @@ describe("tidegate webhooks send", function()
           github = { signature = { scheme = "github", secret = "github_secret" }, on = { ["*"] = false } },
           twilio = { signature = { scheme = "twilio", secret = "twilio_secret" }, on = { ["*"] = false } },
           svix = { signature = { scheme = "standard-webhooks", secret = "svix_secret" }, on = { ["*"] = false } },
+          keys = { signature = { scheme = "ed25519", secret = "public_key" }, event_type = "type",
+            on = { ["*"] = false } },
           basic = { signature = { scheme = "basic", username = "user", password = "password" }, event_type = "type",
             on = { ["*"] = false } },
           own = { signature = { scheme = function(request, secrets)
@@ -124,6 +128,15 @@ describe("tidegate webhooks send", function()
   end)
 
 
+  it("signs with the private key of a scheme that has two", function()
+    project:write("key.pem", key_pairs.ed25519_private)
+    assert.equal("keys", sent({ "many/keys", "--file", "body.json", "--secret-file", "key.pem" }).source)
+    assert_refused(1, "could not be signed", { "many/keys", "--file", "body.json" })
+    local _, _, err = send { "many/keys", "--file", "body.json" }
+    assert.is_nil(err:find(key_pairs.ed25519_public:match("\n(%S+)"), 1, true))
+  end)
+
+
   it("leaves it to headers what a function of the provider verifies", function()
     project:write("key", SECRET)
     assert_refused(1, "unauthorized", { "many/own", "--file", "body.json" })
@@ -162,7 +175,7 @@ describe("tidegate webhooks send", function()
     assert_refused(1, "there is no integration shp (did you mean shop?)", { "shp", "--file", "body.json" })
     assert_refused(1, "wrong.lua", { "wrong", "--file", "body.json" })
     assert_refused(1, "calls takes no webhooks", { "calls", "--file", "body.json" })
-    assert_refused(1, "say which webhooks of many: basic, github, open, own, svix, twilio",
+    assert_refused(1, "say which webhooks of many: basic, github, keys, open, own, svix, twilio",
       { "many", "--file", "body.json" })
     assert_refused(1, "have no names: leave out /x", { "shop/x", "--file", "body.json" })
     assert_refused(1, "in the field type", { "shop", "--file", "body.json", "--type", "x" })
