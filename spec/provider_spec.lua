@@ -284,4 +284,30 @@ describe("provider contract", function()
     provider.check(definition, "acme", "p.lua", "")
     assert.is_false(ran)
   end)
+
+
+  describe("with webhooks", function()
+    local function faults_in(fields)
+      local source = "return { webhooks = { signature = \"none\", on = {}, " .. fields .. " } }"
+      local _, faults = provider.check(assert(load(source))(), "acme", "providers/acme.lua", source)
+      return table.concat(faults or {}, "\n")
+    end
+
+
+    it("names what cannot say where a type or an id is", function()
+      for _, fields in ipairs { 'event_type = {}', 'event_id = { header = 5 }',
+        'ordering_key = { header = "X", y = 1 }' } do
+        assert.truthy(faults_in(fields):find("as a table is { header", 1, true), fields)
+      end
+      assert.equal("", faults_in 'event_type = { header = "X-Type" }, event_id = "id", ordering_key = print')
+    end)
+
+
+    it("names an answer of its own that would make senders send again", function()
+      assert.truthy(faults_in("respond = { status = 500 }"):find("from 200 to 299", 1, true))
+      assert.truthy(faults_in("respond = { state = 200 }"):find("respond.state: unknown key", 1, true))
+      assert.truthy(faults_in('respond = { headers = { ["X-A"] = "a\\nb" } }'):find("on one line", 1, true))
+      assert.equal("", faults_in('respond = { status = 204, headers = { ["X-A"] = "a" }, body = "" }'))
+    end)
+  end)
 end)

@@ -16,7 +16,8 @@ describe("receiving a webhook", function()
         ["ok"] = function(ctx, event) return { seen = event.payload.n } end,
         ["echo"] = function(ctx, event)
           return { id = event.id, event_id = event.event_id, type = event.type, body = event.body,
-            source = event.source, attempt = event.attempt, header = event.headers["x-EXTRA"], received_at = event.received_at,
+            source = event.source, attempt = event.attempt, header = event.headers["x-EXTRA"],
+            received_at = event.received_at,
             trace_id = ctx.trace_id, authorization = event.headers.authorization, cookie = event.headers.cookie }
         end,
         ["ignored"] = false,
@@ -179,7 +180,8 @@ describe("receiving a webhook", function()
     local before = acme:metric('tidegate_webhooks_received_total{integration="acme",outcome="unauthorized"}') or 0
     local body = json.encode { type = "ok", id = "evt_forged" }
     local attempts = {
-      { secret = "another" }, { headers = { ["X-Acme-Signature"] = "" } }, { headers = { ["X-Acme-Signature"] = "zz" } },
+      { secret = "another" }, { headers = { ["X-Acme-Signature"] = "" } },
+      { headers = { ["X-Acme-Signature"] = "zz" } },
       { headers = { ["X-Acme-Signature"] = webhooks.sign(body .. " ") } },
     }
     for _, options in ipairs(attempts) do

@@ -346,6 +346,36 @@ local function check_handlers(check, handlers, keys)
 end
 
 
+-- A member of the payload by its name, a header, or a function.
+local function check_readers(check, good, keys)
+  for _, name in ipairs({ "event_type", "event_id", "ordering_key" }) do
+    local from = good[name]
+    if type(from) == "table" and (type(from.header) ~= "string" or next(from, "header") or next(from) ~= "header") then
+      check:fault(below(keys, name), "as a table is { header = \"X-…\" }")
+    end
+  end
+end
+
+
+-- What the sender gets instead of our JSON.
+local function check_respond(check, respond, keys)
+  if respond == nil then
+    return
+  end
+  local path = below(keys, "respond")
+  local good = check:members(respond, contract.respond, path)
+  local status = good.status or 200
+  if math.type(status) ~= "integer" or status < 200 or status > 299 then
+    check:fault(below(path, "status"), "must be a status from 200 to 299: other ones make senders send again")
+  end
+  for name, value in next, good.headers or {} do
+    if type(name) ~= "string" or type(value) ~= "string" or (name .. value):find("%c") then
+      check:fault(below(path, "headers"), "must be texts by name, each on one line")
+    end
+  end
+end
+
+
 local function check_webhook(check, definition, keys)
   if type(definition) ~= "table" then
     check:fault(keys, ("must be a table, not %s"):format(found(definition)))
@@ -353,6 +383,8 @@ local function check_webhook(check, definition, keys)
   end
   local good = check:members(definition, contract.webhook, keys)
   check_signature(check, good.signature, keys)
+  check_readers(check, good, keys)
+  check_respond(check, good.respond, keys)
   check_handlers(check, good.on, keys)
 end
 

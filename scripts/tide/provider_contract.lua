@@ -27,6 +27,8 @@ M.webhook = {
   on = "table",
 }
 
+M.respond = { status = "number", headers = "table", body = "text" }
+
 --- What an operation may not be called: these are endpoints of the API.
 M.reserved_operations = {
   config = true, secrets = true, breaker = true, cache = true, health = true, explain = true,

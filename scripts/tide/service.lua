@@ -26,6 +26,7 @@ local secrets_store = require "tide.secrets_store"
 local status = require "tide.api.status"
 local tokens = require "tide.tokens"
 local disk = require "tide.webhook.disk"
+local webhook_gauges = require "tide.webhook.gauges"
 local recover = require "tide.webhook.recover"
 
 local M = {}
@@ -251,6 +252,7 @@ function Service:start(options)
   end
   host.publish(health.STATE, "serving")
   self.ticker = gauges.start()
+  self.webhook_gauges = webhook_gauges.start(function() return self.generation end)
   self.certificate = self.project.config.tls and certificate.watch()
   self.windows = metric_windows.start()
   self.cleaner = idempotency.start_cleaning()
@@ -355,6 +357,7 @@ function Service:stop(signal)
   self.retention:cancel()
   self.secrets_cleaner:cancel()
   self.disk:cancel()
+  self.webhook_gauges:cancel()
   self.policies:stop()
   local flushed, message = store.flush()
   if not flushed then

@@ -57,8 +57,8 @@ end
 
 local function shown(event)
   return {
-    id = event.id, type = event.type, event_id = event.event_id, payload = event.payload, ordering_key = event.ordering_key,
-    attempts = 0, status = "pending",
+    id = event.id, type = event.type, event_id = event.event_id, payload = event.payload,
+    ordering_key = event.ordering_key, attempts = 0, status = "pending",
   }
 end
 
@@ -118,7 +118,8 @@ function M.send(runtime, source, payload, options)
   end
   local body = type(payload) == "string" and payload or assert(json.encode(payload))
   local signed = sender.request(definition, body, signing_secrets(definition, options.secrets), {
-    headers = options.headers, type = options.type, content_type = options.content_type, now = options.now or time.now(),
+    headers = options.headers, type = options.type, content_type = options.content_type,
+    now = options.now or time.now(),
   })
   local request = request_of(signed, options.method or "POST")
   local receipt
