@@ -207,6 +207,17 @@ describe("stored events", function()
     end)
 
 
+    it("without a body that is too long to be looked through", function()
+      events.execute(project, { {
+        sql = "INSERT INTO webhook_events (id, integration_name, event_type, payload, body) "
+          .. "VALUES ($1, 'gone', '', '{}', zeroblob(9000000))",
+        values = { events.id(1) },
+      } })
+      local event = get("/" .. events.id(1)).data
+      assert.same({ 9000000, json.null, json.null }, { event.body_bytes, event.body, event.payload })
+    end)
+
+
     it("without secrets and what the integration conceals, whatever the form", function()
       local content = { card = "4111-2222", password = "hidden-one", note = "of " .. SECRET }
       events.store(project, {

@@ -23,9 +23,24 @@ local SUMMARY = {
 }
 local DETAILS = { "headers", "payload", "processing_result", "transaction_result", "attempt_log" }
 
+-- Longer bodies are not shown: looking through them for what is to be concealed would hold a worker up.
+local SHOWN_BYTES_MAX = 1024 * 1024
+
 local LIST = "SELECT " .. table.concat(SUMMARY, ", ") .. " FROM webhook_events"
-local GET = ("SELECT %s, %s%%s FROM webhook_events WHERE id = $1"):format(table.concat(SUMMARY, ", "),
-  table.concat(DETAILS, ", "))
+
+
+local function if_short(column)
+  return ("CASE WHEN COALESCE(length(body), 0) <= %d THEN %s END AS %s"):format(SHOWN_BYTES_MAX, column, column)
+end
+
+
+local function get_statement(more)
+  return ("SELECT %s, length(body) AS body_bytes, headers, processing_result, transaction_result, attempt_log, %s "
+    .. "FROM webhook_events WHERE id = $1"):format(table.concat(SUMMARY, ", "), more)
+end
+
+local GET = get_statement(if_short("payload"))
+local GET_WITH_BODY = get_statement(if_short("payload") .. ", " .. if_short("body"))
 
 
 -- Showing -----------------------------------------------------------------------------------------
@@ -172,7 +187,7 @@ local function get(current)
     return nil, err
   end
   local sees_body = current.identity.rights.operate
-  local rows, message, code = store.query(GET:format(sees_body and ", body" or ""), id)
+  local rows, message, code = store.query(sees_body and GET_WITH_BODY or GET, id)
   if not rows then
     return nil, search.unavailable(message, code)
   end
@@ -184,6 +199,7 @@ local function get(current)
   if sees_body then
     row.body = shown_body(row.body, row.content_type, fields)
   end
+  row.body_bytes = row.body_bytes or json.null
   show_details(row, fields)
   return { status = 200, json = { data = shown(row) } }
 end
