@@ -11,6 +11,11 @@ local secrets = {}
 ---@param expires_at? number wall time
 ---@return integer version
 function secrets.put(owner, name, value, source, expires_at) end
+--- Stores or replaces `name` and `previous_name`, both from the store, or removes the latter when
+--- there is no `previous`: both at one time, or it raises and nothing has changed.
+---@param previous? string
+---@param expires_at? number wall time at which `previous` ends
+function secrets.rotate(owner, name, value, previous_name, previous, expires_at) end
 ---@return string|nil value, integer? version, string? source, number? expires_at
 function secrets.get(owner, name) end
 --- A number that is another after each change of any value: what was read of the table is still true

@@ -33,6 +33,13 @@ static struct buf *open_buffer(lua_State *L, size_t ceiling) {
   return buffer;
 }
 
+static int fail_full(lua_State *L, const char *owner, const char *name) {
+  return luaL_error(L,
+                    "the secret '%s' of '%s' is too long (64 KB), or the %d secrets or %d bytes "
+                    "that the process can hold are reached",
+                    name, owner, SECRETS_MAX, SECRETS_BYTES_MAX);
+}
+
 static int l_put(lua_State *L) {
   size_t length;
   const char *owner = luaL_checkstring(L, 1);
@@ -42,13 +49,24 @@ static int l_put(lua_State *L) {
   double expires_at = luaL_optnumber(L, 5, 0);
   uint64_t version = secrets_put(secrets_of(L), owner, name, value, length,
                                  (enum secret_source)source, expires_at);
-  if (version == 0)
-    return luaL_error(L,
-                      "the secret '%s' of '%s' is too long (64 KB), or the %d secrets or %d bytes "
-                      "that the process can hold are reached",
-                      name, owner, SECRETS_MAX, SECRETS_BYTES_MAX);
+  if (version == 0) return fail_full(L, owner, name);
   lua_pushinteger(L, (lua_Integer)version);
   return 1;
+}
+
+static int l_rotate(lua_State *L) {
+  const char *owner = luaL_checkstring(L, 1);
+  struct secret_setting settings[2] = {{.source = SECRET_STORED}, {.source = SECRET_STORED}};
+  settings[0].name = luaL_checkstring(L, 2);
+  settings[0].value = luaL_checklstring(L, 3, &settings[0].length);
+  settings[1].name = luaL_checkstring(L, 4);
+  luaL_argcheck(L, strcmp(settings[0].name, settings[1].name) != 0, 4, "the same name");
+  if (!lua_isnoneornil(L, 5)) {
+    settings[1].value = luaL_checklstring(L, 5, &settings[1].length);
+    settings[1].expires_at = luaL_checknumber(L, 6);
+  }
+  if (!secrets_set(secrets_of(L), owner, settings, 2)) return fail_full(L, owner, settings[0].name);
+  return 0;
 }
 
 static int l_get(lua_State *L) {
@@ -138,9 +156,9 @@ static int l_redact(lua_State *L) {
 }
 
 static const luaL_Reg module_functions[] = {
-    {"put", l_put},     {"get", l_get},
-    {"changes", l_changes},       {"remove", l_remove}, {"list", l_list},
-    {"usage", l_usage}, {"redact", l_redact}, {NULL, NULL},
+    {"put", l_put},         {"rotate", l_rotate}, {"get", l_get},
+    {"changes", l_changes}, {"remove", l_remove}, {"list", l_list},
+    {"usage", l_usage},     {"redact", l_redact}, {NULL, NULL},
 };
 
 int luaopen_tide_state_secrets(lua_State *L) {

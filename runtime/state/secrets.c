@@ -73,9 +73,10 @@ static size_t find(const struct secrets *secrets, const char *owner, const char 
   return secrets->count;
 }
 
-static bool grow(struct secrets *secrets) {
-  if (secrets->count < secrets->capacity) return true;
-  if (secrets->count >= SECRETS_MAX) return false;
+/* Room for `more` entries. */
+static bool grow(struct secrets *secrets, size_t more) {
+  if (secrets->count + more > SECRETS_MAX) return false;
+  if (secrets->count + more <= secrets->capacity) return true;
   size_t capacity = secrets->capacity ? secrets->capacity * 2 : 64;
   struct entry **entries = realloc(secrets->entries, capacity * sizeof *entries);
   if (entries == NULL) return false;
@@ -84,13 +85,11 @@ static bool grow(struct secrets *secrets) {
   return true;
 }
 
-static struct entry *add(struct secrets *secrets, const char *owner, const char *name) {
-  if (!grow(secrets)) return NULL;
+static struct entry *new_entry(const char *owner, const char *name) {
   struct entry *entry = calloc(1, sizeof *entry);
   if (entry == NULL) return NULL;
   memcpy(entry->owner, owner, strlen(owner) + 1);
   memcpy(entry->info.name, name, strlen(name) + 1);
-  secrets->entries[secrets->count++] = entry;
   return entry;
 }
 
@@ -114,7 +113,58 @@ static bool is_same(const struct entry *entry, const void *value, size_t length)
          memcmp(entry->value, value, length) == 0;
 }
 
-/* Takes `copy` over. */
+/* A setting with the memory that it takes: after this nothing can fail. */
+struct prepared {
+  struct entry *entry; /* NULL: there is none to remove */
+  bool is_new;
+  unsigned char *copy; /* NULL: the value stays */
+};
+
+static void discard(struct prepared *prepared, const struct secret_setting *setting) {
+  if (prepared->copy != NULL) explicit_bzero(prepared->copy, setting->length);
+  free(prepared->copy);
+  if (prepared->is_new) free_entry(prepared->entry);
+}
+
+static bool prepare(const struct secrets *secrets, const char *owner,
+                    const struct secret_setting *setting, struct prepared *prepared) {
+  size_t at = find(secrets, owner, setting->name);
+  *prepared = (struct prepared){.entry = at < secrets->count ? secrets->entries[at] : NULL};
+  if (setting->value == NULL) return true;
+  if (prepared->entry != NULL && is_same(prepared->entry, setting->value, setting->length))
+    return true;
+  if (prepared->entry == NULL) {
+    prepared->entry = new_entry(owner, setting->name);
+    prepared->is_new = prepared->entry != NULL;
+  }
+  prepared->copy = malloc(setting->length + 1);
+  if (prepared->entry == NULL || prepared->copy == NULL) return false;
+  memcpy(prepared->copy, setting->value, setting->length);
+  return true;
+}
+
+static bool fits(struct secrets *secrets, const struct secret_setting *settings,
+                 const struct prepared *prepared, size_t count) {
+  size_t bytes = secrets->bytes;
+  size_t more = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (settings[i].value != NULL) bytes += settings[i].length;
+    if (prepared[i].is_new) more++;
+  }
+  for (size_t i = 0; i < count; i++)
+    if (prepared[i].entry != NULL) bytes -= prepared[i].entry->length;
+  return bytes <= SECRETS_BYTES_MAX && grow(secrets, more);
+}
+
+static void remove_entry(struct secrets *secrets, struct entry *entry) {
+  size_t at = find(secrets, entry->owner, entry->info.name);
+  secrets->bytes -= entry->length;
+  free_entry(entry);
+  secrets->entries[at] = secrets->entries[--secrets->count];
+  changed(secrets);
+}
+
+/* Takes the copy over. */
 static void replace(struct secrets *secrets, struct entry *entry, unsigned char *copy,
                     size_t length) {
   secrets->bytes = secrets->bytes - entry->length + length;
@@ -125,38 +175,60 @@ static void replace(struct secrets *secrets, struct entry *entry, unsigned char 
   changed(secrets);
 }
 
-static uint64_t put(struct secrets *secrets, const char *owner, const char *name, const void *value,
-                    size_t length, enum secret_source source, double expires_at) {
-  size_t at = find(secrets, owner, name);
-  struct entry *entry = at < secrets->count ? secrets->entries[at] : NULL;
-  if (entry == NULL || !is_same(entry, value, length)) {
-    size_t replaced = entry != NULL ? entry->length : 0;
-    if (secrets->bytes - replaced + length > SECRETS_BYTES_MAX) return 0;
-    unsigned char *copy = malloc(length + 1);
-    if (copy == NULL) return 0;
-    if (length > 0) memcpy(copy, value, length);
-    if (entry == NULL) entry = add(secrets, owner, name);
-    if (entry == NULL) {
-      explicit_bzero(copy, length);
-      free(copy);
-      return 0;
-    }
-    replace(secrets, entry, copy, length);
+static void carry_out(struct secrets *secrets, const struct secret_setting *setting,
+                      struct prepared *prepared) {
+  if (setting->value == NULL) {
+    if (prepared->entry != NULL) remove_entry(secrets, prepared->entry);
+    return;
   }
-  entry->info.source = source;
-  entry->info.expires_at = expires_at;
-  return entry->info.version;
+  if (prepared->is_new) secrets->entries[secrets->count++] = prepared->entry;
+  if (prepared->copy != NULL) replace(secrets, prepared->entry, prepared->copy, setting->length);
+  prepared->entry->info.source = setting->source;
+  prepared->entry->info.expires_at = setting->expires_at;
+}
+
+static bool set(struct secrets *secrets, const char *owner, const struct secret_setting *settings,
+                size_t count) {
+  struct prepared prepared[SECRETS_SET_MAX] = {0};
+  bool ready = true;
+  for (size_t i = 0; i < count && ready; i++)
+    ready = prepare(secrets, owner, &settings[i], &prepared[i]);
+  ready = ready && fits(secrets, settings, prepared, count);
+  for (size_t i = 0; i < count; i++) {
+    if (ready)
+      carry_out(secrets, &settings[i], &prepared[i]);
+    else
+      discard(&prepared[i], &settings[i]);
+  }
+  if (ready) count_change(secrets);
+  return ready;
+}
+
+static bool are_sound(const char *owner, const struct secret_setting *settings, size_t count) {
+  bool sound = count <= SECRETS_SET_MAX && strlen(owner) <= SECRET_NAME_MAX;
+  for (size_t i = 0; i < count && sound; i++)
+    sound = strlen(settings[i].name) <= SECRET_NAME_MAX && settings[i].length <= SECRET_VALUE_MAX;
+  return sound;
+}
+
+bool secrets_set(struct secrets *secrets, const char *owner, const struct secret_setting *settings,
+                 size_t count) {
+  if (!are_sound(owner, settings, count)) return false;
+  pthread_mutex_lock(&secrets->mutex);
+  bool done = set(secrets, owner, settings, count);
+  pthread_mutex_unlock(&secrets->mutex);
+  return done;
 }
 
 uint64_t secrets_put(struct secrets *secrets, const char *owner, const char *name,
                      const void *value, size_t length, enum secret_source source,
                      double expires_at) {
-  if (strlen(owner) > SECRET_NAME_MAX || strlen(name) > SECRET_NAME_MAX ||
-      length > SECRET_VALUE_MAX)
-    return 0;
+  const struct secret_setting setting = {name, value, length, source, expires_at};
+  if (!are_sound(owner, &setting, 1)) return 0;
   pthread_mutex_lock(&secrets->mutex);
-  uint64_t version = put(secrets, owner, name, value, length, source, expires_at);
-  count_change(secrets);
+  uint64_t version = set(secrets, owner, &setting, 1)
+                         ? secrets->entries[find(secrets, owner, name)]->info.version
+                         : 0;
   pthread_mutex_unlock(&secrets->mutex);
   return version;
 }
@@ -181,10 +253,7 @@ bool secrets_remove(struct secrets *secrets, const char *owner, const char *name
   pthread_mutex_lock(&secrets->mutex);
   size_t at = find(secrets, owner, name);
   if (at < secrets->count && (version == 0 || secrets->entries[at]->info.version == version)) {
-    secrets->bytes -= secrets->entries[at]->length;
-    free_entry(secrets->entries[at]);
-    secrets->entries[at] = secrets->entries[--secrets->count];
-    changed(secrets);
+    remove_entry(secrets, secrets->entries[at]);
     count_change(secrets);
     removed = true;
   }

@@ -13,6 +13,7 @@
 
 #define SECRETS_MAX 10000
 #define SECRETS_BYTES_MAX (256 * 1024) /* of all values together; bounds the search */
+#define SECRETS_SET_MAX 2
 #define SECRET_NAME_MAX 127
 #define SECRET_VALUE_MAX 65536
 #define SECRET_REDACTED_MIN 8 /* shorter values are redacted by name only */
@@ -29,6 +30,14 @@ struct secret_info {
   double expires_at; /* wall seconds; 0: never */
 };
 
+struct secret_setting {
+  const char *name;
+  const void *value; /* NULL: it is to be removed */
+  size_t length;
+  enum secret_source source;
+  double expires_at;
+};
+
 struct secrets *secrets_new(void);
 void secrets_free(struct secrets *secrets);
 
@@ -38,6 +47,10 @@ void secrets_free(struct secrets *secrets);
 uint64_t secrets_put(struct secrets *secrets, const char *owner, const char *name,
                      const void *value, size_t length, enum secret_source source,
                      double expires_at);
+/* Sets or, without a value, removes up to SECRETS_SET_MAX of an owner's secrets, all of different
+ * names: all at one time or, for the reasons of secrets_put, none. */
+bool secrets_set(struct secrets *secrets, const char *owner, const struct secret_setting *settings,
+                 size_t count);
 /* A number that is another after each change of a value or of its expiry: what was read before is
  * still true while it is the same. Takes no lock. */
 uint64_t secrets_changes(const struct secrets *secrets);

@@ -19,6 +19,8 @@ M.FILE_BYTES_MAX = 65536
 local HOST_KEPT = "^auth:"
 local LOCK = "tidegate:secrets"
 local LOCK_SECONDS = 15
+-- To read two values of one moment while others change.
+local TRIES_MAX = 100
 
 
 -- Whose secrets these are. Specs run integrations of the same name side by side.
@@ -156,16 +158,14 @@ function M.load(generation, getenv)
 end
 
 
--- Puts stored values into effect: { value, previous, expires_at }. The previous one first: at no
--- moment is a value that is still good unknown. Raises when the process cannot hold them.
+-- Puts stored values into effect, at one time: { value, previous, expires_at }. Raises when the process
+-- cannot hold them.
 function M.hold(integration, name, held)
-  local owner, previous_name = M.owner(integration), M.previous_name(name)
-  if held.previous then
-    state.put(owner, previous_name, held.previous, "stored", held.expires_at)
-  end
-  M.put(integration, name, held.value, "stored")
-  if not held.previous then
-    state.remove(owner, previous_name)
+  local owner = M.owner(integration)
+  local before = state.get(owner, name)
+  state.rotate(owner, name, held.value, M.previous_name(name), held.previous, held.expires_at)
+  if before ~= nil and before ~= held.value then
+    drop_tokens(owner)
   end
 end
 
@@ -198,10 +198,20 @@ local function previous_of(owner, name)
 end
 
 
--- The values of a secret that are good now: `current, previous, expires_at`, nil where there is none.
+-- The values of a secret that are good now: `current, previous, expires_at`, nil where there is none. Of
+-- one moment: one of before a rotation and one of after it would leave out a third that was good all along.
 function M.pair(integration, name)
   local owner = M.owner(integration)
-  return (state.get(owner, name)), previous_of(owner, name)
+  local current, previous, expires_at
+  for _ = 1, TRIES_MAX do
+    local changes = state.changes()
+    current = state.get(owner, name)
+    previous, expires_at = previous_of(owner, name)
+    if state.changes() == changes then
+      break
+    end
+  end
+  return current, previous, expires_at
 end
 
 

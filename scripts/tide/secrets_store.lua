@@ -244,13 +244,11 @@ local function plan(integration, name, value, keep_seconds)
 end
 
 
--- An error when the process could not hold it. Both values change one after the other: what counts is the
--- most that is held on the way.
+-- An error when the process could not hold it.
 local function refuse_excess(integration, name, held)
   local usage = state.usage()
   local current, previous = secrets.pair(integration, name)
-  local for_previous = #(held.previous or "") - #(previous or "")
-  local growth = math.max(for_previous, for_previous + #held.value - #(current or ""))
+  local growth = #held.value + #(held.previous or "") - #(current or "") - #(previous or "")
   if usage.bytes + growth > usage.bytes_max - BYTES_SPARE or usage.count + 2 > usage.count_max then
     return errors.new("payload_too_large", ("the secrets of the process would be more than it can hold: %d bytes in %d "
       .. "secrets are taken, of %d and %d; keep smaller values, or no previous ones"):format(usage.bytes, usage.count,

@@ -88,6 +88,68 @@ static void what_is_too_large_is_refused(void **state) {
   free(large);
 }
 
+static bool rotate(struct secrets *secrets, const char *value, const char *previous) {
+  const struct secret_setting settings[] = {
+      {"key", value, strlen(value), SECRET_STORED, 0},
+      {"key:previous", previous, previous != NULL ? strlen(previous) : 0, SECRET_STORED, 9.5},
+  };
+  return secrets_set(secrets, "acme", settings, 2);
+}
+
+static void expect_held(struct secrets *secrets, const char *name, const char *expected) {
+  struct buf value;
+  struct secret_info info;
+  buf_init(&value, SECRET_VALUE_MAX);
+  assert_int_equal(secrets_get(secrets, "acme", name, &value, &info), expected != NULL);
+  if (expected != NULL) {
+    assert_int_equal(value.length, strlen(expected));
+    assert_memory_equal(value.data, expected, value.length);
+  }
+  buf_deinit(&value);
+}
+
+static void two_are_set_at_one_time(void **state) {
+  assert_true(rotate(*state, "first", NULL));
+  expect_held(*state, "key", "first");
+  expect_held(*state, "key:previous", NULL);
+  uint64_t before = secrets_changes(*state);
+  assert_true(rotate(*state, "second", "first"));
+  assert_int_equal(secrets_changes(*state), before + 1);
+  expect_held(*state, "key", "second");
+  expect_held(*state, "key:previous", "first");
+  assert_true(rotate(*state, "first", "second"));
+  expect_held(*state, "key", "first");
+  expect_held(*state, "key:previous", "second");
+  assert_true(rotate(*state, "third", NULL));
+  expect_held(*state, "key:previous", NULL);
+}
+
+static void setting_two_changes_nothing_when_there_is_no_room(void **state) {
+  char *large = calloc(1, SECRET_VALUE_MAX + 2);
+  memset(large, 'x', SECRET_VALUE_MAX);
+  assert_true(rotate(*state, "first", NULL));
+  for (int index = 0; index < 3; index++) {
+    char name[16];
+    snprintf(name, sizeof name, "large %d", index);
+    assert_int_not_equal(put(*state, name, large), 0);
+  }
+  size_t count, bytes, count_after, bytes_after;
+  secrets_usage(*state, &count, &bytes);
+  uint64_t before = secrets_changes(*state);
+  assert_false(rotate(*state, large, "first"));
+  large[SECRET_VALUE_MAX] = 'x';
+  assert_false(rotate(*state, "second", large));
+  secrets_usage(*state, &count_after, &bytes_after);
+  assert_int_equal(count_after, count);
+  assert_int_equal(bytes_after, bytes);
+  assert_int_equal(secrets_changes(*state), before);
+  expect_held(*state, "key", "first");
+  expect_held(*state, "key:previous", NULL);
+  large[SECRET_VALUE_MAX] = '\0';
+  assert_true(rotate(*state, large, NULL));
+  free(large);
+}
+
 static void the_list_shows_the_owners_names_and_no_values(void **state) {
   struct secret_info infos[4];
   put(*state, "one", "1");
@@ -300,6 +362,43 @@ static void redaction_goes_on_while_values_change(void **state) {
   }
 }
 
+static char first_byte(struct secrets *secrets, const char *name) {
+  struct buf value;
+  struct secret_info info;
+  buf_init(&value, SECRET_VALUE_MAX);
+  char byte = secrets_get(secrets, "acme", name, &value, &info) ? value.data[0] : '\0';
+  buf_deinit(&value);
+  return byte;
+}
+
+/* Returns its argument when, between two equal numbers of changes, both values were there always.
+ */
+static void *read_pairs_all_the_time(void *argument) {
+  do {
+    uint64_t changes = secrets_changes(argument);
+    char current = first_byte(argument, "key");
+    char previous = first_byte(argument, "key:previous");
+    if (secrets_changes(argument) == changes && current + previous != 'A' + 'B') return NULL;
+  } while (!atomic_load(&stop));
+  return argument;
+}
+
+static void both_values_are_there_while_they_change_places(void **state) {
+  pthread_t threads[3];
+  assert_true(rotate(*state, "A", "B"));
+  atomic_store(&stop, false);
+  for (int index = 0; index < 3; index++)
+    pthread_create(&threads[index], NULL, read_pairs_all_the_time, *state);
+  for (int round = 0; round < 2000; round++)
+    assert_true(round % 2 ? rotate(*state, "A", "B") : rotate(*state, "B", "A"));
+  atomic_store(&stop, true);
+  for (int index = 0; index < 3; index++) {
+    void *result;
+    pthread_join(threads[index], &result);
+    assert_non_null(result);
+  }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, new_secrets, free_secrets)
 
 int main(void) {
@@ -308,6 +407,8 @@ int main(void) {
       CASE(the_version_rises_only_with_another_value),
       CASE(a_version_that_is_gone_removes_nothing),
       CASE(what_is_too_large_is_refused),
+      CASE(two_are_set_at_one_time),
+      CASE(setting_two_changes_nothing_when_there_is_no_room),
       CASE(the_list_shows_the_owners_names_and_no_values),
       CASE(text_without_a_secret_stays_as_it_is),
       CASE(values_are_masked_wherever_they_stand),
@@ -323,6 +424,7 @@ int main(void) {
       CASE(random_texts_are_masked_as_the_plain_way_masks_them),
       CASE(a_long_text_full_of_matches_takes_linear_time),
       CASE(redaction_goes_on_while_values_change),
+      CASE(both_values_are_there_while_they_change_places),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
