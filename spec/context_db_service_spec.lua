@@ -167,6 +167,16 @@ describe("the project's database in a service", function()
   end)
 
 
+  it("is checked for faults in the SQL, and is not touched by that", function()
+    assert.equal(0, (project:run({ "check" })))
+    project:write("migrations/002_wrong.sql", "INSERT INTO counters VALUES ('x', 1);\nUPDATE absent SET a = 1")
+    local code, out, err = project:run({ "check" })
+    assert.equal(1, code)
+    assert.matches("migrations/002_wrong%.sql:2: no such table: absent", out .. err)
+    assert.is_false(project:exists("var/project.db"))
+  end)
+
+
   it("is there for `tidegate call` without a service", function()
     local code, out = project:run({ "call", "shop", "value", "--json" })
     assert.equal(0, code)

@@ -1,5 +1,6 @@
 -- Numbered SQL files: NNN_name.sql, or NNN_name.DIALECT.sql where the databases differ.
 
+local database = require "tide.database"
 local host = require "tide.host"
 
 local M = {}
@@ -59,7 +60,7 @@ local function read_all(chosen)
   for _, entry in pairs(chosen) do
     local text, fault = host.read_file(entry.path, FILE_BYTES_MAX)
     if text then
-      list[#list + 1] = { number = entry.number, name = entry.name, sql = text }
+      list[#list + 1] = { number = entry.number, name = entry.name, sql = text, path = entry.path }
     else
       faults[#faults + 1] = ("%s: could not be read: %s"):format(entry.path, fault)
     end
@@ -94,6 +95,45 @@ function M.read(folder, dialect)
     return nil, faults
   end
   return list
+end
+
+
+-- "FILE:LINE: words" of what the database says of a migration in `list`.
+local function located(list, message)
+  local number, words = message:match("^migration (%d+)_[%w_]+ of project: (.*)$")
+  local line, fault = (words or ""):match("^line (%d+): (.*)$")
+  for _, entry in ipairs(list) do
+    if entry.number == tonumber(number) then
+      return ("%s:%s: %s"):format(entry.path, line or "1", fault or words)
+    end
+  end
+  return message
+end
+
+
+-- Applies a list to a database that is thrown away: true, or nil and the first fault.
+function M.try(list)
+  local path = os.tmpname()
+  os.remove(path)
+  local opened, applied, message
+  opened, message = database.open(path)
+  if opened then
+    applied, message = opened:migrate(list)
+    opened:close()
+  end
+  M.remove_database(path)
+  if not applied then
+    return nil, located(list, message)
+  end
+  return true
+end
+
+
+-- Removes the files of a database that is closed.
+function M.remove_database(path)
+  for _, suffix in ipairs({ "", "-wal", "-shm" }) do
+    os.remove(path .. suffix)
+  end
 end
 
 

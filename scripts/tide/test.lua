@@ -218,9 +218,7 @@ local function close_database(runtime)
     return
   end
   runtime.generation.database:close()
-  for _, suffix in ipairs({ "", "-wal", "-shm" }) do
-    os.remove(runtime.database_path .. suffix)
-  end
+  migrations.remove_database(runtime.database_path)
 end
 
 

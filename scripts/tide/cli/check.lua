@@ -3,12 +3,13 @@
 local boot = require "tide.boot"
 local certificate = require "tide.certificate"
 local command_line = require "tide.command_line"
+local migrations = require "tide.migrations"
 local output = require "tide.output"
 local project = require "tide.project"
 
 local M = {}
 
-M.summary = "check the configuration and every provider"
+M.summary = "check the configuration, every provider and the migrations"
 M.usage = "check [-c config.lua] [--json]"
 M.options = { command_line.CONFIG, command_line.JSON }
 
@@ -32,6 +33,17 @@ local function summaries(generation)
 end
 
 
+-- nil when all is well. The SQL is tried on a database that is thrown away.
+local function migration_faults(opened)
+  local list, faults = opened:migrations()
+  if not list or #list == 0 then
+    return faults
+  end
+  local done, fault = migrations.try(list)
+  return not done and { fault } or nil
+end
+
+
 function M.run(options)
   local opened, faults = project.read(options.config)
   if not opened then
@@ -46,9 +58,8 @@ function M.run(options)
   if #generation.errors > 0 then
     return report(generation.errors)
   end
-  local migrations
-  migrations, faults = opened:migrations()
-  if not migrations then
+  faults = migration_faults(opened)
+  if faults then
     return report(faults)
   end
   local expires_at, fault = opened:load_certificate()
