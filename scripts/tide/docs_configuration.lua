@@ -51,7 +51,44 @@ local SECRETS = [[
 
 A secret that a provider declares is read from `TIDEGATE_NAME_SECRET` (`TIDEGATE_NICE_DNB_APP_KEY`
 is `ctx.secret("app_key")` of `nice_dnb`), or from the file that `TIDEGATE_NAME_SECRET_FILE`
-names. Two names that would share a variable are an error at start.
+names: without the line break at its end, at most 64 KB, and again within two seconds when it
+changes. Two names that would share a variable are an error at start.
+
+While the service runs, an administrator stores secrets, which beat the environment and outlive a
+restart:
+
+```sh
+tidegate secret set acme webhook_secret < new-secret       # from standard input, never an argument
+tidegate secret set acme webhook_secret --keep-previous 86400 < new-secret
+tidegate secret list acme                                  # names, sources and dates, never values
+tidegate secret delete acme webhook_secret                 # the environment's value, or none
+```
+
+The same over HTTP: `GET /api/v1/integrations/acme/secrets`, and `PUT` (`{"value",
+"keep_previous_seconds"}`) and `DELETE` of `…/secrets/webhook_secret`. What is answered is
+committed and in effect on every worker; the audit log says who did it. The value is 1 to 65,536
+bytes of text; all secrets of a process together are at most 256 KB, of which what is stored may
+take all but 32 KB.
+
+With `keep_previous_seconds` the value of before, wherever it came from, stays good for so long
+beside the new one: signatures of webhooks are checked against both, `ctx.secret` gives the new
+one. There is one previous value: a further change replaces it, and without time for it, it ends at
+once. The same value again changes nothing, but with another `keep_previous_seconds` it shortens how
+long the previous one stays good: 0 ends it.
+
+### The master key
+
+Secrets are stored with AES-256-GCM under `TIDEGATE_MASTER_KEY`: 32 bytes in base64, as
+`openssl rand -base64 32` prints them. Without it nothing can be stored (`not_configured`), and the
+environment's secrets serve as ever.
+
+To change it, put the new key before the old one, separated by a comma, and start the service anew:
+the first encrypts, all decrypt, and at the start what is stored goes under the first. At the next
+start the old one may be left out; keep it with the backups that were made under it.
+
+A malformed key, or one that is not that of a row, leaves what is stored as it is and the secret
+missing (`not_configured`), even where the environment has one, which may have been replaced long
+ago. The log and `/health` say why. Set the secret again, or delete it, if the key is lost.
 ]]
 
 
