@@ -27,6 +27,9 @@ local ACTOR = { actor = "command line" }
 
 -- The value on standard input, without the line break at its end; nil and what is wrong.
 local function read_value()
+  if host.is_terminal("stdin") then
+    output.say("The value, then Ctrl-D after a line break. It is shown as you type: a file or a pipe would hide it.")
+  end
   local value, message = host.read_input(INPUT_BYTES_MAX)
   if not value then
     return nil, message
