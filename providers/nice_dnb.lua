@@ -371,6 +371,33 @@ local function mock_company(input)
 end
 
 
+-- Changes of companies, for customers whose contract has Nice D&B announce them. The vendor publishes no
+-- format: that of the body and of its signature (hexadecimal HMAC-SHA256 over the body) is the
+-- customer's contract. Where it differs, a copy of this file in the project is the place to say so.
+
+
+local function announced_number(ctx, payload)
+  local source = ctx.config.extra_config.fields.business_number or FIELDS.business_number
+  local value = type(payload) == "table" and pick(payload, source)
+  if math.type(value) == "integer" then
+    value = ("%010d"):format(value)
+  end
+  local known, number = pcall(checked_number, type(value) == "string" and value or "", ctx.config)
+  if not known then
+    fail("invalid_input", "the event names no company: " .. tostring(number), { retryable = false })
+  end
+  return number
+end
+
+
+-- The next call asks the vendor. Answers to search_representative are kept by a name that the event
+-- does not have; they end after `cache_ttl_seconds`.
+local function forget_company(ctx, event)
+  local number = announced_number(ctx, event.payload)
+  return { business_number = number, forgotten = ctx.cache.forget("search_company", { business_number = number }) }
+end
+
+
 local NUMBER = {
   type = "string", minLength = 10, maxLength = 20,
   description = "Business registration number (사업자등록번호), with or without hyphens.",
@@ -459,6 +486,17 @@ return {
       mock = function(_, input)
         return verdict(input, mock_company(input))
       end,
+    },
+  },
+
+  -- No "*": a type that the contract did not have fails, and somebody looks.
+  webhooks = {
+    signature = { scheme = "hmac-sha256", header = "X-Nice-Signature" },
+    event_type = "event_type",
+    event_id = "event_id",
+    on = {
+      ["company.changed"] = forget_company,
+      ["company.closed"] = forget_company,
     },
   },
 }

@@ -1,10 +1,14 @@
 local t = require "tide.test"
+local crypto = require "tide.crypto"
 local errors = require "tide.errors"
 local json = require "tide.json"
 
 local TOKEN_PATH = "/nice/oauth/v1.0/accesstoken"
 local COMPANY_PATH = "/nice/bizinfo/v1.0/custom/bzmaininfo01/certification"
-local SECRETS = { app_key = "0123456789abcdef-app-key", app_secret = "fedcba9876543210-app-secret" }
+local SECRETS = {
+  app_key = "0123456789abcdef-app-key", app_secret = "fedcba9876543210-app-secret",
+  webhook_secret = "00112233445566778899-webhook",
+}
 
 local VALID = {
   "124-81-00998", "220-81-62517", "120-81-47521", "107-86-24874", "120-88-00767", "101-81-09147",
@@ -382,5 +386,94 @@ describe("nice_dnb search_representative", function()
     local name = (it.call("search_company", { business_number = VALID[1] })).representative
     assert.is_true((it.call("search_representative", { name = name, business_number = VALID[1] })).matched)
     assert.is_false((it.call("search_representative", { name = "홍길동", business_number = VALID[1] })).matched)
+  end)
+end)
+
+
+describe("nice_dnb webhooks", function()
+  local EVENT = { event_id = "nice-1", event_type = "company.changed", bizNo = "1078624874" }
+
+
+  local function listening(config)
+    return nice({ config = config or { cache_enabled = true } })
+  end
+
+
+  -- EVENT with `changes`.
+  local function event_with(changes)
+    local event = {}
+    for name, value in pairs(EVENT) do
+      event[name] = value
+    end
+    for name, value in pairs(changes) do
+      event[name] = value
+    end
+    return event
+  end
+
+
+  it("forget the cached company that has changed or closed, and no other", function()
+    local it = listening()
+    local function ask(number)
+      return select(2, it.call("search_company", { business_number = number })).from_cache
+    end
+    for index, kind in ipairs({ "company.changed", "company.closed" }) do
+      ask("107-86-24874")
+      ask("124-81-00998")
+      local event = it.webhook(nil, event_with { event_type = kind, event_id = "nice-" .. index })
+      assert.same({ "completed", { business_number = "1078624874", forgotten = true } },
+        { event.status, event.processing_result })
+      assert.is_false(ask("107-86-24874"))
+      assert.is_true(ask("124-81-00998"))
+    end
+  end)
+
+  it("take the number with hyphens or as a number, and say when nothing was cached", function()
+    local it = listening()
+    for index, number in ipairs({ "107-86-24874", 1078624874 }) do
+      local event = it.webhook(nil, event_with { event_id = "nice-" .. index, bizNo = number })
+      assert.same({ business_number = "1078624874", forgotten = false }, event.processing_result)
+    end
+  end)
+
+  it("read the number where the contract has it", function()
+    local it = listening { cache_enabled = true, extra_config = { fields = { business_number = "businessNo" } } }
+    local event = it.webhook(nil, event_with { bizNo = "x", businessNo = "1078624874" })
+    assert.equal("1078624874", event.processing_result.business_number)
+  end)
+
+  it("process an event once", function()
+    local it = listening()
+    assert.equal("completed", it.webhook(nil, EVENT).status)
+    assert.is_true(it.webhook(nil, EVENT).duplicate)
+  end)
+
+  it("fail for good where the type is unknown or no company is named", function()
+    local it = listening()
+    local event = it.webhook(nil, event_with { event_type = "company.renamed" })
+    assert.same({ "failed", "not_found" }, { event.status, event.error_type })
+    for index, number in ipairs({ json.null, "", "12", "100-86-08983", "124-81-00997", json.array() }) do
+      event = it.webhook(nil, event_with { event_id = "bad-" .. index, bizNo = number })
+      assert.same({ "failed", "invalid_input" }, { event.status, event.error_type })
+    end
+    event = it.webhook(nil, "[]", { type = "x" })
+    assert.equal("failed", event.status)
+  end)
+
+  it("refuse what was changed on its way, or signed with another secret", function()
+    local it = listening()
+    local body = json.encode(EVENT)
+    local signature = crypto.hex(crypto.hmac("sha256", SECRETS.webhook_secret, body))
+    local function send(text, headers)
+      return it.webhook(nil, text, { headers = headers })
+    end
+    assert.equal("completed", send(body, { ["X-Nice-Signature"] = signature:upper() }).status)
+    for _, headers in ipairs({ { ["X-Nice-Signature"] = "" }, { ["X-Nice-Signature"] = signature:sub(1, 62) } }) do
+      assert.equal("unauthorized", failure(send, body, headers).code)
+    end
+    local changed = body:gsub("changed", "closed")
+    assert.equal("unauthorized", failure(send, changed, { ["X-Nice-Signature"] = signature }).code)
+    local other = { secrets = { webhook_secret = "another-secret" } }
+    assert.equal("unauthorized", failure(it.webhook, nil, EVENT, other).code)
   end)
 end)
