@@ -586,4 +586,34 @@ describe("json", function()
     assert.equal(json.null, json.decode("[null]")[1])
     assert.is_truthy(json.null)
   end)
+
+
+  describe("decoding with `only`", function()
+    local ONLY = { only = { type = true, id = true }, null = "absent" }
+
+
+    it("leaves out other members of the outermost object alone", function()
+      local text = '{"a":[1,{"type":"x"}],"type":"t","b":"q\\n\\u00e9","id":{"id":1,"c":2},"d":null,"e":-1.5e3}'
+      assert.same({ type = "t", id = { id = 1, c = 2 } }, json.decode(text, ONLY))
+      assert.same({}, json.decode('{"a":{"type":1}}', ONLY))
+      assert.same({ { type = 1, a = 2 } }, json.decode('[{"type":1,"a":2}]', ONLY))
+      assert.equal(5, json.decode("5", ONLY))
+    end)
+
+
+    it("checks what it leaves out as it checks the rest", function()
+      for _, broken in ipairs { '{"a":[1,]}', '{"a":"\\x"}', '{"a":tru}', '{"a":01}', '{"a":{"b" 1}}', '{"a":"\1"}', '{"a":"',
+        '{"a":' .. ("["):rep(200), '{"a":"\255"}', '{"a":1,}', '{"a":[1 2]}', '{"a":{1:2}}' } do
+        local value, message, code = json.decode(broken, ONLY)
+        local _, plain = json.decode(broken)
+        assert.is_nil(value)
+        assert.same({ plain, "invalid_json" }, { message, code })
+      end
+    end)
+
+
+    it("takes a table of names and nothing else", function()
+      assert.has_error(function() json.decode("{}", { only = "type" }) end)
+    end)
+  end)
 end)

@@ -35,7 +35,10 @@ function json.is_array(value) end
 
 --- Decodes one document, without anything after it but white space.
 ---@param text string
----@param options? { null?: "absent" } "absent": null members of objects are left out, nulls in arrays not
+---
+--- `null = "absent"` leaves out null members of objects, nulls in arrays not. `only`, a table with names
+--- as keys, leaves out all other members of the outermost object; they are checked like the rest.
+---@param options? { null?: "absent", only?: table<string, any> }
 ---@return any|nil value, string? message "invalid JSON: … at byte N", counted from 1
 ---@return string? code "invalid_json"; "out_of_memory" when the Lua stack is full
 function json.decode(text, options) end

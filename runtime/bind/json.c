@@ -22,14 +22,24 @@ static bool null_is_absent(lua_State *L, int options) {
   return true;
 }
 
+/* Pushes the table of `only`, or nothing. Returns its place, 0 for none. */
+static int push_only(lua_State *L, int options) {
+  if (lua_isnoneornil(L, options)) return 0;
+  int type = push_option(L, options, "only");
+  if (type != LUA_TTABLE && type != LUA_TNIL)
+    luaL_argerror(L, options, "'only' must be a table with the names of members as keys");
+  return type == LUA_TTABLE ? lua_gettop(L) : 0;
+}
+
 static int l_decode(lua_State *L) {
   lua_settop(L, 2);
   luaL_checktype(L, 1, LUA_TSTRING);
-  bool absent = null_is_absent(L, 2);
+  struct json_decode_options options = {.null_absent = null_is_absent(L, 2)};
+  options.only = push_only(L, 2);
   size_t length;
   const char *text = lua_tolstring(L, 1, &length);
   struct err err;
-  if (json_decode_push(L, text, length, absent, &err) != 0) return bind_fail(L, &err);
+  if (json_decode_push(L, text, length, &options, &err) != 0) return bind_fail(L, &err);
   return 1;
 }
 

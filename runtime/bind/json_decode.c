@@ -30,6 +30,7 @@ struct decoder {
   int key_table;
   struct json_keys *keys;
   bool null_absent;
+  int only; /* stack index of the set of members that are wanted of the outermost object; 0: all */
   struct json_scratch *scratch;
   struct err *err;
 };
@@ -57,6 +58,11 @@ static int grow_stack(struct decoder *decoder) {
   }
   decoder->limit = decoder->top + STACK_STEP;
   return 0;
+}
+
+static inline void drop_top(struct decoder *decoder) {
+  lua_settop(decoder->L, -2);
+  decoder->top--;
 }
 
 /* Before each push. */
@@ -340,7 +346,7 @@ static void object_store(struct decoder *decoder, struct container *container) {
   drop_pending(decoder, container);
 }
 
-static int decode_member(struct decoder *decoder) {
+static int decode_key(struct decoder *decoder) {
   skip_space(decoder);
   if (!next_is(decoder, '"')) return fail(decoder, "expected a key in double quotes");
   if (decode_string(decoder, true) != 0) return -1;
@@ -348,6 +354,72 @@ static int decode_member(struct decoder *decoder) {
   if (!next_is(decoder, ':')) return fail(decoder, "expected ':'");
   decoder->at++;
   skip_space(decoder);
+  return 0;
+}
+
+/* ---- values that nobody wants: checked all the same ---- */
+
+static int skip_value(struct decoder *decoder);
+
+static int skip_members(struct decoder *decoder, bool is_object) {
+  const unsigned char close = is_object ? '}' : ']';
+  if (++decoder->depth > JSON_DEPTH_MAX) return fail(decoder, "more than 128 levels");
+  decoder->at++;
+  skip_space(decoder);
+  bool more = !next_is(decoder, close);
+  while (more) {
+    if (is_object) {
+      if (decode_key(decoder) != 0) return -1;
+      drop_top(decoder);
+    }
+    skip_space(decoder);
+    if (skip_value(decoder) != 0) return -1;
+    skip_space(decoder);
+    more = next_is(decoder, ',');
+    if (!more && !next_is(decoder, close))
+      return fail(decoder, is_object ? "expected ',' or '}'" : "expected ',' or ']'");
+    if (more) decoder->at++;
+  }
+  decoder->at++;
+  decoder->depth--;
+  return 0;
+}
+
+static int skip_string(struct decoder *decoder) {
+  const unsigned char *at = scan_text(decoder->at + 1, decoder->end);
+  if (at < decoder->end && *at == '"') {
+    decoder->at = at + 1;
+    return 0;
+  }
+  if (decode_string(decoder, false) != 0) return -1;
+  drop_top(decoder);
+  return 0;
+}
+
+static int skip_value(struct decoder *decoder) {
+  unsigned char first = decoder->at < decoder->end ? *decoder->at : 0;
+  if (first == '"') return skip_string(decoder);
+  if (first == '{' || first == '[') return skip_members(decoder, first == '{');
+  if (decode_value(decoder) != 0) return -1;
+  drop_top(decoder);
+  return 0;
+}
+
+/* Whether the key on top is one that is wanted. */
+static bool is_wanted(struct decoder *decoder) {
+  if (decoder->only == 0 || decoder->depth > 1) return true;
+  lua_pushvalue(decoder->L, -1);
+  bool wanted = lua_rawget(decoder->L, decoder->only) != LUA_TNIL;
+  lua_pop(decoder->L, 1);
+  return wanted;
+}
+
+static int decode_member(struct decoder *decoder) {
+  if (decode_key(decoder) != 0) return -1;
+  if (!is_wanted(decoder)) {
+    drop_top(decoder);
+    return skip_value(decoder);
+  }
   if (decoder->null_absent && next_is(decoder, 'n')) {
     if (decode_value(decoder) != 0) return -1;
     lua_pushnil(decoder->L);
@@ -419,8 +491,8 @@ static int decode_document(struct decoder *decoder) {
   return 0;
 }
 
-int json_decode_push(lua_State *L, const char *text, size_t length, bool null_absent,
-                     struct err *err) {
+int json_decode_push(lua_State *L, const char *text, size_t length,
+                     const struct json_decode_options *options, struct err *err) {
   int base = lua_gettop(L);
   json_push_mark(L);
   struct json_keys *keys = json_keys_open(L);
@@ -435,7 +507,8 @@ int json_decode_push(lua_State *L, const char *text, size_t length, bool null_ab
       .mark = base + 1,
       .key_table = base + 2,
       .keys = keys,
-      .null_absent = null_absent,
+      .null_absent = options->null_absent,
+      .only = options->only,
       .err = err,
   };
   int result = decode_document(&decoder);

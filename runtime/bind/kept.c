@@ -24,6 +24,8 @@
 #include "state/call_statistics.h"
 #include "state/counters.h"
 
+static const struct json_decode_options plain = {0};
+
 #define KEPT_TYPE "tidegate.kept"
 #define ROW_VALUES_MAX 40
 #define META_MAX 640
@@ -273,7 +275,7 @@ static int kept_data(lua_State *L) {
   enum breaker_state state;
   struct err err;
   if (!serve(L, kept, &state)) return 0;
-  if (json_decode_push(L, kept->hit.bytes, kept->hit.length, false, &err) != 0)
+  if (json_decode_push(L, kept->hit.bytes, kept->hit.length, &plain, &err) != 0)
     return luaL_error(L, "what is kept is no JSON: %s", err.message);
   lua_pushinteger(L, (lua_Integer)(kept->hit.age_ns / 1000000000u));
   lua_pushstring(L, breaker_state_name(state));

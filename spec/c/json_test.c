@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+static const struct json_decode_options plain = {0};
+
 #define ARRAY_ELEMENTS 1000000
 
 static int open_state(void **state) {
@@ -27,7 +29,7 @@ static int close_state(void **state) {
 static void assert_refused(lua_State *L, const char *text, size_t length, const char *message) {
   struct err err;
   int top = lua_gettop(L);
-  assert_int_equal(json_decode_push(L, text, length, false, &err), -1);
+  assert_int_equal(json_decode_push(L, text, length, &plain, &err), -1);
   assert_int_equal(lua_gettop(L), top);
   assert_string_equal(err.code, "invalid_json");
   assert_string_equal(err.message, message);
@@ -43,11 +45,11 @@ static void text_that_does_not_end_in_nul_is_read_up_to_its_length(void **state)
     assert_non_null(text);
     memcpy(text, document, length);
     bool whole = length == sizeof document - 1;
-    assert_int_equal(json_decode_push(L, text, length, false, &err), whole ? 0 : -1);
+    assert_int_equal(json_decode_push(L, text, length, &plain, &err), whole ? 0 : -1);
     free(text);
   }
   assert_int_equal(lua_gettop(L), 1);
-  assert_int_equal(json_decode_push(L, "12345", 3, false, &err), 0);
+  assert_int_equal(json_decode_push(L, "12345", 3, &plain, &err), 0);
   assert_int_equal(lua_tointeger(L, -1), 123);
   assert_refused(L, "", 0, "invalid JSON: unexpected end, expected a value at byte 1");
   assert_refused(L, "trueX", 3, "invalid JSON: expected a value at byte 1");
@@ -71,7 +73,7 @@ static void a_refusal_leaves_the_stack_as_it_was(void **state) {
 
 static void an_error_value_is_optional(void **state) {
   lua_State *L = *state;
-  assert_int_equal(json_decode_push(L, "[", 1, false, NULL), -1);
+  assert_int_equal(json_decode_push(L, "[", 1, &plain, NULL), -1);
   lua_pushnil(L);
   assert_int_equal(json_encode_push(L, -1, NULL, NULL), -1);
 }
@@ -85,7 +87,7 @@ static void a_million_elements_need_no_million_slots(void **state) {
   text[0] = '[';
   text[length - 1] = ']';
   struct err err;
-  assert_int_equal(json_decode_push(L, text, length, false, &err), 0);
+  assert_int_equal(json_decode_push(L, text, length, &plain, &err), 0);
   assert_int_equal(lua_rawlen(L, -1), ARRAY_ELEMENTS);
   assert_int_equal(json_encode_push(L, -1, NULL, &err), 0);
   size_t written;
@@ -104,7 +106,7 @@ static void a_full_lua_stack_is_an_error_not_a_crash(void **state) {
   char text[1024] = "[";
   for (size_t i = 1; i < sizeof text - 2; i += 2) memcpy(text + i, "1,", 2);
   memcpy(text + sizeof text - 3, "1]", 2);
-  assert_int_equal(json_decode_push(L, text, sizeof text - 1, false, &err), -1);
+  assert_int_equal(json_decode_push(L, text, sizeof text - 1, &plain, &err), -1);
   assert_string_equal(err.code, "out_of_memory");
   assert_int_equal(lua_gettop(L), used);
 }
@@ -153,7 +155,7 @@ static int decode_and_encode(lua_State *L) {
   size_t length;
   const char *text = lua_tolstring(L, 1, &length);
   struct err err;
-  if (json_decode_push(L, text, length, false, &err) != 0) return luaL_error(L, "%s", err.message);
+  if (json_decode_push(L, text, length, &plain, &err) != 0) return luaL_error(L, "%s", err.message);
   const struct json_encode_options options = {.canonical = true};
   if (json_encode_push(L, -1, &options, &err) != 0) return luaL_error(L, "%s", err.message);
   return 1;

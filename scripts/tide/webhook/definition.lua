@@ -200,6 +200,27 @@ local function readers_of(definition, scheme)
 end
 
 
+-- The members of a payload that say all that receiving has to know of an event; nil when the whole of it
+-- is needed.
+local function members_read(definition, scheme)
+  local names = {}
+  for _, what in ipairs({ "event_type", "event_id", "ordering_key" }) do
+    local from = definition[what]
+    if from == nil then
+      from = scheme[what]
+    end
+    if type(from) == "function" then
+      return nil
+    end
+    if type(from) == "string" then
+      names[from] = true
+      names[from:match("^[^.]*")] = true
+    end
+  end
+  return names
+end
+
+
 local function is_scripted(definition)
   for _, what in ipairs({ "event_type", "event_id", "ordering_key", "events" }) do
     if type(definition[what]) == "function" then
@@ -218,6 +239,7 @@ function M.bind(integration, source, definition)
   return setmetatable({
     integration = integration, source = source, name = name, label = name .. " (webhook)",
     scheme = scheme, readers = readers_of(definition, scheme),
+    members = not (definition.events or scheme.events) and members_read(definition, scheme) or nil,
     type_from = definition.event_type == nil and scheme.event_type or definition.event_type,
     id_from = definition.event_id == nil and scheme.event_id or definition.event_id,
     type_field = type(definition.event_type) == "string" and definition.event_type or nil,

@@ -82,7 +82,8 @@ end
 -- is one event without a type, which fails when it is processed and says why.
 local function read_events(receipt)
   local definition, request = receipt.definition, receipt.request
-  local payload, is_json, fault = payloads.decode(request.body, request.headers["content-type"])
+  local payload, is_json, fault = payloads.decode(request.body, request.headers["content-type"],
+    definition.members)
   receipt.payload, receipt.is_json = payload, is_json
   local items
   if not fault then
@@ -115,7 +116,7 @@ end
 -- What a handler sees of an event that need not be read from the store.
 local function event_of(receipt, item, row, shared)
   return {
-    id = row.id, type = item.type, payload = item.payload, body = item.body or receipt.request.body,
+    id = row.id, type = item.type, payload = receipt.definition.members == nil and item.payload or nil, body = item.body or receipt.request.body,
     headers = shared.headers, source = receipt.definition.source, received_at = row.created_at, received = shared.at,
     event_id = row.event_id, trace_id = row.trace_id, ordering_key = row.ordering_key, attempt = 1, retry_count = 0,
     content_type = row.content_type,
