@@ -35,6 +35,10 @@ function Request:header(name) end
 ---@return { [1]: string, [2]: string }[]
 function Request:headers() end
 
+--- The values of all headers by name; those of repeated ones joined with ", ".
+---@return table<string, string>
+function Request:header_table() end
+
 --- Answers; once (the second time raises). `headers` is a flat list of at most 64: name,
 --- value, name, value…; Content-Length, Date, Connection and whatever else frames a message
 --- are the server's, and naming one raises, as does a control character in a value.

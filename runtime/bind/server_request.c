@@ -165,6 +165,33 @@ static int l_headers(lua_State *L) {
   return 1;
 }
 
+/* Joins the value on top with the one before it of the same name, which is below. */
+static void join_values(lua_State *L) {
+  lua_pushliteral(L, ", ");
+  lua_insert(L, -2);
+  lua_concat(L, 3);
+}
+
+static int l_header_table(lua_State *L) {
+  struct http_exchange *exchange = check_exchange(L, 1);
+  struct server_texts *texts = lua_touserdata(L, lua_upvalueindex(2));
+  int list = lua_upvalueindex(3);
+  const struct http_message *message = http_exchange_message(exchange);
+  lua_settop(L, 1);
+  lua_createtable(L, 0, (int)message->field_count); /* 2 */
+  for (size_t i = 0; i < message->field_count; i++) {
+    struct http_header header = http_message_header(message, i);
+    server_texts_push(L, texts, list, header.name); /* 3 */
+    lua_pushvalue(L, 3);
+    bool again = lua_rawget(L, 2) != LUA_TNIL;
+    if (!again) lua_pop(L, 1);
+    lua_pushlstring(L, header.value.data, header.value.length);
+    if (again) join_values(L);
+    lua_rawset(L, 2);
+  }
+  return 1;
+}
+
 /* The string at `place` of the list at index 3; the list keeps it alive. */
 static struct http_text check_item(lua_State *L, lua_Integer place) {
   struct http_text text;
@@ -239,10 +266,8 @@ void server_request_push(lua_State *L, struct http_exchange *exchange) {
 }
 
 static const luaL_Reg methods[] = {
-    {"header", l_header},
-    {"headers", l_headers},
-    {"respond", l_respond},
-    {NULL, NULL},
+    {"header", l_header},   {"headers", l_headers}, {"header_table", l_header_table},
+    {"respond", l_respond}, {NULL, NULL},
 };
 
 static const luaL_Reg metamethods[] = {

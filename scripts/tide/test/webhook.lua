@@ -40,9 +40,8 @@ end
 
 -- A request as the server would hand it over.
 local function request_of(signed, method)
-  local headers, by_name = {}, {}
+  local by_name = {}
   for name, value in pairs(signed.headers) do
-    headers[#headers + 1] = { name:lower(), value }
     by_name[name:lower()] = value
   end
   local target = signed.url:match("^%a+://[^/]+(.*)$")
@@ -50,7 +49,7 @@ local function request_of(signed, method)
     method = method, target = target, path = target:match("^[^?]*"), query = target:match("%?(.*)$"),
     body = signed.body, peer = "127.0.0.1:50000",
     header = function(_, name) return by_name[name] end,
-    headers = function() return headers end,
+    header_table = function() return by_name end,
   }
 end
 

@@ -58,30 +58,43 @@ local function clean(name, value)
 end
 
 
--- A new table of the same names, looked up without regard to case. The header that the scheme signs
--- with stays as it is: it is no secret, and another each time. One that holds the secret itself goes.
+-- How one header is shown. That which the scheme signs with stays as it is: it is no secret, and another
+-- each time. One that holds the secret itself goes.
+local function shown(definition, name, value)
+  local extra = definition.integration.values.redact_fields
+  if name == definition.hidden_header or (#extra > 0 and redact.is_sensitive(name, extra)) then
+    return redact.MARK
+  end
+  return name == definition.scheme.signature_header and as_text(value) or clean(name, value)
+end
+
+
+-- Looked up without regard to case from now on.
+function M.open(headers)
+  return setmetatable(headers, METATABLE)
+end
+
+
+-- The headers as they may be shown: the same table when there is nothing to hide.
 function M.of(headers, definition)
   local changes = state.changes()
   if known.changes ~= changes then
     forget(changes)
   end
-  local signed, hidden = definition.scheme.signature_header, definition.hidden_header
-  local extra = definition.integration.values.redact_fields
-  local result = {}
+  local result = headers
   for name, value in next, headers do
-    if name == hidden or (#extra > 0 and redact.is_sensitive(name, extra)) then
-      result[name] = redact.MARK
-    else
-      result[name] = name == signed and as_text(value) or clean(name, value)
+    local text = shown(definition, name, value)
+    if text ~= value then
+      if result == headers then
+        result = M.open({})
+        for other, plain in next, headers do
+          result[other] = plain
+        end
+      end
+      result[name] = text
     end
   end
-  return setmetatable(result, METATABLE)
-end
-
-
--- Headers that were stored, as handlers see them.
-function M.open(headers)
-  return setmetatable(headers, METATABLE)
+  return result
 end
 
 

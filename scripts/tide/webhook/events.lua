@@ -15,33 +15,35 @@ local REMEMBER = "INSERT INTO webhook_dedupe (integration, key, event_row_id, ex
 local COLUMNS = "id, created_at, integration_name, source, event_type, event_id, ordering_key, status, "
   .. "next_attempt_at, attempts, processed_at, error_type, error_message, signature, signature_verified, trace_id, "
   .. "content_type, provider_version, headers, payload, body"
-local MINE = " WHERE EXISTS (SELECT 1 FROM webhook_dedupe WHERE integration = $3 AND key = $22 AND event_row_id = $1)"
+-- Right after REMEMBER, on its connection: whether the key was new.
+local IF_NEW = " WHERE changes() > 0"
 local UNFINISHED = "ordering_key IS NOT NULL AND status IN ('pending', 'processing', 'failed')"
 -- A failed event holds its key up only if it is to be parked.
 local NOT_SKIPPED = " AND (status <> 'failed' OR $%d = 'park')"
 
 local INSERT = ("INSERT INTO webhook_events (%s) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
-  .. "$15, $16, $17, $18, $19, $20, $21%s"):format(COLUMNS, MINE)
+  .. "$15, $16, $17, $18, $19, $20, $21%s"):format(COLUMNS, IF_NEW)
 local INSERT_ORDERED = ("INSERT INTO webhook_events (%s) SELECT $1, $2, $3, $4, $5, $6, $7, $8, "
   .. "CASE WHEN EXISTS (SELECT 1 FROM webhook_events WHERE integration_name = $3 AND ordering_key = $7 AND %s%s) "
   .. "THEN NULL ELSE $9 END, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21%s"):format(COLUMNS, UNFINISHED,
-  NOT_SKIPPED:format(23), MINE)
+  NOT_SKIPPED:format(22), IF_NEW)
 
 M.FIND_KEY = "SELECT event_row_id FROM webhook_dedupe WHERE integration = $1 AND key = $2"
 
 
 -- The two statements that store an event unless its key is known: the second changes one row, or none
--- for a duplicate. `row` has the columns by name, and `key`, `expires_at`, `poisoned`. Only where no
--- earlier event of its ordering key is unfinished it may run at once.
-function M.insert_statements(row)
-  local remember = { REMEMBER, row.integration_name, row.key, row.id, row.expires_at, row.created_at }
-  local insert = { row.ordering_key and INSERT_ORDERED or INSERT, row.id, row.created_at, row.integration_name,
-    row.source, row.event_type, row.event_id, row.ordering_key, row.status, row.next_attempt_at, row.attempts,
-    row.processed_at, row.error_type, row.error_message, row.signature, row.signature_verified, row.trace_id,
-    row.content_type, row.provider_version, row.headers, row.payload, row.body, row.key,
-    n = 22 }
+-- for a duplicate. `row` has the event's own columns by name, and its `key`; `shared` those that it shares
+-- with others of its request, and `expires_at`, `poisoned`, `headers_text`. Only where no earlier event of
+-- its ordering key is unfinished it may run at once.
+function M.insert_statements(row, shared)
+  local remember = { REMEMBER, shared.integration_name, row.key, row.id, shared.expires_at, shared.created_at }
+  local insert = { row.ordering_key and INSERT_ORDERED or INSERT, row.id, shared.created_at, shared.integration_name,
+    shared.source, row.event_type, row.event_id, row.ordering_key, row.status, row.next_attempt_at, row.attempts,
+    row.processed_at, row.error_type, row.error_message, shared.signature, shared.signature_verified, shared.trace_id,
+    shared.content_type, shared.provider_version, shared.headers_text, row.payload, row.body,
+    n = 21 }
   if row.ordering_key then
-    insert[24], insert.n = row.poisoned, 23
+    insert[23], insert.n = shared.poisoned, 22
   end
   return remember, insert
 end

@@ -6,6 +6,7 @@ local time = require "tide.time"
 local uuid = require "tide.uuid"
 local alerts = require "tide.alerts"
 local errors = require "tide.errors"
+local script = require "tide.script"
 local clean_headers = require "tide.webhook.clean_headers"
 local events = require "tide.webhook.events"
 local payloads = require "tide.webhook.payload"
@@ -14,9 +15,6 @@ local M = {}
 
 -- Bytes of the columns.
 local TYPE_MAX, TEXT_MAX = 100, 255
-
-
--- Storing -----------------------------------------------------------------------------------------
 
 
 local function cut(text, length)
@@ -51,30 +49,28 @@ local function settle(row, definition, item, now)
     row.error_type = "not_found"
     row.error_message = ("there is no handler for events of type %q"):format(clean(item.type, TYPE_MAX))
   end
-  return handler
 end
 
 
+-- What is stored of one event, besides what it shares with the others of its request.
 local function new_row(receipt, item, shared)
-  local definition = receipt.definition
   local body = item.body or receipt.request.body
-  local row = {
-    id = uuid.v7(), created_at = shared.now, integration_name = definition.integration.name,
-    source = definition.source ~= "" and definition.source or nil,
-    event_type = clean(item.type, TYPE_MAX), event_id = clean(item.id, TEXT_MAX),
-    ordering_key = clean(item.key, TEXT_MAX),
-    status = "pending", next_attempt_at = shared.now, attempts = 0,
-    signature = shared.signature, signature_verified = definition.scheme.name ~= "none",
-    trace_id = receipt.trace_id, content_type = shared.content_type, headers = shared.headers_text,
-    provider_version = definition.integration.version,
-    payload = (item.body or receipt.is_json) and body or nil, body = store.blob(body),
-    key = definition:dedupe_key(item, receipt.request.body), expires_at = shared.expires_at,
-    poisoned = definition.integration.values.webhook_poisoned_key,
+  local key = receipt.definition:dedupe_key(item, receipt.request.body)
+  return {
+    id = uuid.v7(), event_type = clean(item.type, TYPE_MAX),
+    event_id = clean(item.id, TEXT_MAX) or key:match("sha256:(.*)$"), ordering_key = clean(item.key, TEXT_MAX),
+    status = "pending", next_attempt_at = shared.created_at, attempts = 0,
+    payload = (item.body or receipt.is_json) and body or nil, body = store.blob(body), key = key,
   }
-  if row.event_id == nil then
-    row.event_id = row.key:match("sha256:(.*)$")
-  end
-  return row
+end
+
+
+-- Whose the functions of a provider are that read a request.
+function M.call_of(receipt)
+  local definition = receipt.definition
+  receipt.call = receipt.call or script.context(receipt.generation, definition.integration, definition.label,
+    receipt.trace_id)
+  return receipt.call
 end
 
 
@@ -82,12 +78,11 @@ end
 -- is one event without a type, which fails when it is processed and says why.
 local function read_events(receipt)
   local definition, request = receipt.definition, receipt.request
-  local payload, is_json, fault = payloads.decode(request.body, request.headers["content-type"],
-    definition.members)
-  receipt.payload, receipt.is_json = payload, is_json
+  local payload, is_json, fault = payloads.decode(request.body, request.headers["content-type"], definition.members)
+  receipt.is_json = is_json
   local items
   if not fault then
-    items = definition:extract(receipt.call, payload, request.headers)
+    items = definition:extract(definition.is_scripted and M.call_of(receipt), payload, request.headers)
   end
   if not items then
     receipt.is_broken = true
@@ -97,54 +92,58 @@ local function read_events(receipt)
 end
 
 
+-- What all events of a request have in common.
 local function shared_of(receipt)
   local definition, request = receipt.definition, receipt.request
+  local integration, signed = definition.integration, definition.scheme.signature_header
   local now = time.now()
-  local name = definition.scheme.signature_header
-  local shared = {
-    now = time.format(now), at = now,
-    expires_at = time.format(now + definition.integration.values.webhook_dedupe_seconds),
-    signature = name and clean(request.headers[name], TEXT_MAX),
-    content_type = clean(request.headers["content-type"], TEXT_MAX),
-  }
-  shared.headers = clean_headers.of(request.headers, definition)
-  shared.headers_text = assert(json.encode(shared.headers))
-  return shared
-end
-
-
--- What a handler sees of an event that need not be read from the store.
-local function event_of(receipt, item, row, shared)
+  local headers = clean_headers.of(request.headers, definition)
   return {
-    id = row.id, type = item.type, payload = receipt.definition.members == nil and item.payload or nil, body = item.body or receipt.request.body,
-    headers = shared.headers, source = receipt.definition.source, received_at = row.created_at, received = shared.at,
-    event_id = row.event_id, trace_id = row.trace_id, ordering_key = row.ordering_key, attempt = 1, retry_count = 0,
-    content_type = row.content_type,
+    at = now, created_at = time.format(now), expires_at = time.format(now + integration.values.webhook_dedupe_seconds),
+    integration_name = integration.name, source = definition.source ~= "" and definition.source or nil,
+    signature = signed and clean(request.headers[signed], TEXT_MAX),
+    signature_verified = definition.scheme.name ~= "none", trace_id = receipt.trace_id,
+    content_type = clean(request.headers["content-type"], TEXT_MAX), provider_version = integration.version,
+    headers = headers, headers_text = assert(json.encode(headers)),
+    poisoned = integration.values.webhook_poisoned_key,
   }
 end
 
 
-local function find_original(row)
-  local rows = store.query(events.FIND_KEY, row.integration_name, row.key)
+-- What a handler sees of an event that need not be read from the store. Of a payload of which only some
+-- members were read, nothing.
+local function event_of(receipt, item, row, shared)
+  local definition = receipt.definition
+  return {
+    id = row.id, type = item.type, payload = not definition.members and item.payload or nil,
+    body = item.body or receipt.request.body, headers = shared.headers, source = definition.source,
+    received_at = shared.created_at, received = shared.at, event_id = row.event_id, trace_id = shared.trace_id,
+    ordering_key = row.ordering_key, attempt = 1, retry_count = 0, content_type = shared.content_type,
+  }
+end
+
+
+local function find_original(integration, row)
+  local rows = store.query(events.FIND_KEY, integration, row.key)
   return rows and rows[1] and rows[1].event_row_id or row.id
 end
 
 
 -- Commits the rows: their ids, and which of them were known already; nil and an error.
-local function commit(definition, rows)
+local function commit(rows, shared)
   local statements = {}
   for index, row in ipairs(rows) do
-    statements[2 * index - 1], statements[2 * index] = events.insert_statements(row)
+    statements[2 * index - 1], statements[2 * index] = events.insert_statements(row, shared)
   end
   local results, message, code = store.transaction(statements)
   if not results then
     return nil, errors.new(code == "overloaded" and code or "unavailable", "the event could not be stored: " .. message,
-      { integration = definition.integration.name })
+      { integration = shared.integration_name })
   end
   for index, row in ipairs(rows) do
     row.is_duplicate = results[2 * index].changes == 0
     if row.is_duplicate then
-      row.original = find_original(row)
+      row.original = find_original(shared.integration_name, row)
     end
   end
   return true
@@ -152,23 +151,25 @@ end
 
 
 -- Failed for good in the moment that they came.
-local function raise_alerts(rows)
+local function raise_alerts(integration, rows)
   for _, row in ipairs(rows) do
     if row.status == "failed" and not row.is_duplicate then
-      alerts.raise("webhook_failed", "warning", row.integration_name, row.error_message, { event = row.id })
+      alerts.raise("webhook_failed", "warning", integration, row.error_message, { event = row.id })
     end
   end
 end
 
 
--- An event may be claimed in the commit that stores it, if the lane has room.
-local function reserve(lane, row, event)
-  if row.status == "pending" and row.ordering_key == nil and lane:has_room(event) then
-    row.status, row.attempts, row.next_attempt_at = "processing", 1, nil
-    lane:reserve(event)
-    return event
+-- An event may be claimed in the commit that stores it, if the lane has room: the event, or nil.
+local function reserve(lane, receipt, item, row, shared)
+  local size = #(item.body or receipt.request.body)
+  if row.status ~= "pending" or row.ordering_key ~= nil or not lane:has_room(size) then
+    return nil
   end
-  return nil
+  row.status, row.attempts, row.next_attempt_at = "processing", 1, nil
+  local event = event_of(receipt, item, row, shared)
+  lane:reserve(event)
+  return event
 end
 
 
@@ -189,29 +190,28 @@ local function hand_over(lane, rows, reserved, is_stored)
 end
 
 
--- Stores the events of a verified request; the rows, nil and an error. `lane` may be nil: then
--- others are told.
+-- Stores the events of a verified request; the rows, nil and an error. `lane` runs those of the
+-- integration in this worker.
 function M.store(receipt, lane)
-  local definition = receipt.definition
   local items, shared = read_events(receipt), shared_of(receipt)
   local rows, reserved = {}, {}
   for index, item in ipairs(items) do
     local row = new_row(receipt, item, shared)
     if not receipt.is_broken then
-      settle(row, definition, item, shared.now)
+      settle(row, receipt.definition, item, shared.created_at)
     end
     rows[index] = row
-    reserved[index] = reserve(lane, row, event_of(receipt, item, row, shared))
+    reserved[index] = reserve(lane, receipt, item, row, shared)
   end
   if #rows == 0 then
     return rows
   end
-  local done, err = commit(definition, rows)
+  local done, err = commit(rows, shared)
   hand_over(lane, rows, reserved, done)
   if not done then
     return nil, err
   end
-  raise_alerts(rows)
+  raise_alerts(shared.integration_name, rows)
   return rows
 end
 

@@ -117,9 +117,9 @@ local function size_of(event)
 end
 
 
--- Whether an event that is about to be stored may be claimed with it.
-function Lane:has_room(event)
-  return not self.is_behind and self.held < self.limit and self.bytes + size_of(event) <= HELD_BYTES_MAX
+-- Whether an event of `size` bytes that is about to be stored may be claimed with it.
+function Lane:has_room(size)
+  return not self.is_behind and self.held < self.limit and self.bytes + size <= HELD_BYTES_MAX
     and self:is_open() and self.breaker:state() == "closed"
 end
 

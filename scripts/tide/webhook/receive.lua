@@ -10,6 +10,7 @@ local redact = require "tide.redact"
 local script = require "tide.script"
 local secrets = require "tide.secrets"
 local state = require "tide.state.secrets"
+local clean_headers = require "tide.webhook.clean_headers"
 local gate = require "tide.webhook.gate"
 local inbox = require "tide.webhook.inbox"
 
@@ -90,22 +91,6 @@ end
 -- Verifying ---------------------------------------------------------------------------------------
 
 
-local HEADERS = { __index = function(headers, name)
-  return type(name) == "string" and rawget(headers, name:lower()) or nil
-end }
-
-
--- Headers by lower-case name; looked up without regard to case.
-local function headers_of(request)
-  local headers = {}
-  for _, pair in ipairs(request:headers()) do
-    local before = headers[pair[1]]
-    headers[pair[1]] = before and before .. ", " .. pair[2] or pair[2]
-  end
-  return setmetatable(headers, HEADERS)
-end
-
-
 -- The address that the sender has signed: the public one where it is known.
 local function url_of(config, request, headers)
   local origin = config.public_url
@@ -135,7 +120,8 @@ end }
 -- tolerance_seconds.
 function M.signed_request(config, definition, request)
   return setmetatable({
-    config = config, request = request, headers = headers_of(request), body = request.body,
+    config = config, request = request, headers = clean_headers.open(request:header_table()),
+    body = request.body,
     tolerance_seconds = definition.integration.values.webhook_tolerance_seconds,
   }, SIGNED)
 end
@@ -179,7 +165,7 @@ local function verify(receipt, active)
   if not scheme.is_script then
     return scheme.verify(receipt.request, active, now)
   end
-  local ok, id, reason = script.run(receipt.call, scheme.verify, receipt.request, active, now)
+  local ok, id, reason = script.run(inbox.call_of(receipt), scheme.verify, receipt.request, active, now)
   if not ok then
     return nil, tostring(id)
   end
@@ -210,7 +196,7 @@ local function shake_hands(receipt, active)
     return nil
   end
   local first = active.secret and active.secret[1].value
-  local ok, answer = script.run(receipt.call, definition.handshake, receipt.request, first)
+  local ok, answer = script.run(inbox.call_of(receipt), definition.handshake, receipt.request, first)
   if not ok then
     return nil, answer
   end
@@ -223,7 +209,6 @@ end
 function M.open(generation, definition, request, trace_id, address)
   local receipt = {
     generation = generation, definition = definition, request = request, trace_id = trace_id, address = address,
-    call = script.context(generation, definition.integration, definition.label, trace_id),
   }
   local active, err = active_secrets(definition)
   if not active then
