@@ -602,7 +602,8 @@ describe("json", function()
 
 
     it("checks what it leaves out as it checks the rest", function()
-      for _, broken in ipairs { '{"a":[1,]}', '{"a":"\\x"}', '{"a":tru}', '{"a":01}', '{"a":{"b" 1}}', '{"a":"\1"}', '{"a":"',
+      for _, broken in ipairs { '{"a":[1,]}', '{"a":"\\x"}', '{"a":tru}', '{"a":01}', '{"a":{"b" 1}}', '{"a":"\1"}',
+        '{"a":"',
         '{"a":' .. ("["):rep(200), '{"a":"\255"}', '{"a":1,}', '{"a":[1 2]}', '{"a":{1:2}}' } do
         local value, message, code = json.decode(broken, ONLY)
         local _, plain = json.decode(broken)
