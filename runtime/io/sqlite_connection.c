@@ -73,6 +73,8 @@ static int open_database(struct sqlite_connection *connection,
       .lock_wait_ms = settings->lock_wait_ms,
       .stop = settings->stop,
       .fence = settings->fence,
+      .on_log = settings->on_log,
+      .on_log_context = settings->on_log_context,
   };
   sqlite_statements_init(&connection->statements);
   sqlite_statements_init(&connection->own_statements);
@@ -137,13 +139,32 @@ static int configure_writer(struct sqlite_connection *connection,
   return sqlite_connection_control(connection, limit, err);
 }
 
+static int hear_of_log(void *context, sqlite3 *db, const char *name, int pages) {
+  const struct sqlite_connection *connection = context;
+  (void)name;
+  connection->on_log(connection->on_log_context, db, pages);
+  return SQLITE_OK;
+}
+
 int sqlite_connection_open_writer(struct sqlite_connection *connection,
                                   const struct sqlite_settings *settings, struct err *err) {
   if (create_file(settings->path, err) != 0) return -1;
   if (open_database(connection, settings, SQLITE_OPEN_READWRITE, err) != 0) return -1;
   struct err cause;
+  if (settings->on_log != NULL) sqlite3_wal_hook(connection->db, hear_of_log, connection);
   if (configure_writer(connection, settings, &cause) == SQLITE_OK) return 0;
   err_set(err, "unavailable", "cannot use the database %s: %s", settings->path, cause.message);
+  sqlite_connection_close(connection);
+  return -1;
+}
+
+int sqlite_connection_open_other(struct sqlite_connection *connection,
+                                 const struct sqlite_settings *settings, struct err *err) {
+  if (open_database(connection, settings, SQLITE_OPEN_READWRITE, err) != 0) return -1;
+  sqlite3_wal_autocheckpoint(connection->db, 0);
+  /* Before it has read something it does not know of the log. */
+  if (sqlite_connection_control(connection, "SELECT count(*) FROM sqlite_schema", err) == SQLITE_OK)
+    return 0;
   sqlite_connection_close(connection);
   return -1;
 }

@@ -30,6 +30,8 @@ struct sqlite_connection {
   uint64_t statement_ns;        /* longest run of one statement */
   unsigned lock_wait_ms;        /* longest wait for another process's lock */
   uint64_t lock_wait_end_ns;    /* of the present wait; 0: none */
+  void (*on_log)(void *context, sqlite3 *db, int pages); /* the settings' */
+  void *on_log_context;
 };
 
 struct sqlite_settings {
@@ -39,12 +41,20 @@ struct sqlite_settings {
   uint64_t statement_ns;   /* longest run of one statement; 0: SQLITE_STATEMENT_TIMEOUT_NS */
   uint64_t page_limit;     /* 0: none; the writer's */
   const atomic_bool *stop; /* may be set by any thread; outlives the connection, or NULL */
+  /* Called after each commit of the writer with the pages of the log, in its thread; NULL: SQLite
+   * moves the log into the file by itself, in the commit that passes 1,000 pages. */
+  void (*on_log)(void *context, sqlite3 *db, int pages);
+  void *on_log_context;
 };
 
 /* Opens the database for writing; creates the file (mode 0600) when there is none, in WAL
  * mode with a sync at each commit. The struct must stay where it is. -1 and "unavailable". */
 int sqlite_connection_open_writer(struct sqlite_connection *connection,
                                   const struct sqlite_settings *settings, struct err *err);
+/* Opens one that is there, for the upkeep of it: a second one that writes, which never does so
+ * while the first one does. -1 and "unavailable". */
+int sqlite_connection_open_other(struct sqlite_connection *connection,
+                                 const struct sqlite_settings *settings, struct err *err);
 /* Opens it for reading only. -1 and "unavailable". */
 int sqlite_connection_open_reader(struct sqlite_connection *connection,
                                   const struct sqlite_settings *settings, struct err *err);

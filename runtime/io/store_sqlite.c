@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/sqlite_checkpointer.h"
 #include "io/sqlite_reader.h"
 #include "io/sqlite_writer.h"
 
@@ -11,6 +12,7 @@
 
 struct store_sqlite {
   struct sqlite_writer *writer;
+  struct sqlite_checkpointer *checkpointer; /* NULL while the writer starts */
   struct sqlite_readers *readers;
 };
 
@@ -19,18 +21,31 @@ static unsigned readers_of(const struct store_options *options) {
   return options->readers < STORE_READERS_MAX ? options->readers : STORE_READERS_MAX;
 }
 
+/* The writer's thread, after a commit. What is left of a log that is too long is moved at once, so
+ * that the next commit can begin it anew. */
+static void on_log(void *context, sqlite3 *db, int pages) {
+  struct store_sqlite *store = context;
+  if (store->checkpointer != NULL) sqlite_checkpointer_note(store->checkpointer, pages);
+  if (pages >= SQLITE_LOG_PAGES_MAX)
+    sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
 static int start_threads(struct store_sqlite *store, const char *path,
                          const struct store_options *options, struct err *err) {
   struct sqlite_settings settings = {
       .path = path,
       .lock_wait_ms = options->lock_wait_ms ? options->lock_wait_ms : LOCK_WAIT_MS_DEFAULT,
       .page_limit = options->page_limit,
+      .on_log = on_log,
+      .on_log_context = store,
   };
   store->writer = sqlite_writer_start(&settings, err);
   if (store->writer == NULL) return -1;
   store->readers =
       sqlite_readers_start(&settings, readers_of(options), (struct sqlite_forward){0}, err);
-  if (store->readers != NULL) return 0;
+  if (store->readers != NULL) store->checkpointer = sqlite_checkpointer_start(&settings, err);
+  if (store->checkpointer != NULL) return 0;
+  if (store->readers != NULL) sqlite_readers_stop(store->readers, NULL);
   sqlite_writer_stop(store->writer, 0, NULL);
   return -1;
 }
@@ -71,11 +86,14 @@ static void sqlite_read_stats(void *driver, struct store_stats *stats) {
 
 static int sqlite_close(void *driver, uint64_t deadline_ns, struct err *err) {
   struct store_sqlite *store = driver;
-  /* The readers first: the last connection to close puts the log into the file. */
-  int readers = sqlite_readers_stop(store->readers, err);
+  /* The writer last: the last connection to close puts the log into the file. */
+  int others = sqlite_readers_stop(store->readers, err);
+  if (sqlite_checkpointer_stop(store->checkpointer, err) != 0) others = -1;
   int writer = sqlite_writer_stop(store->writer, deadline_ns, err);
+  if (others != 0 || writer != 0) return -1; /* a thread may still look at it */
+  sqlite_checkpointer_free(store->checkpointer);
   free(store);
-  return readers != 0 || writer != 0 ? -1 : 0;
+  return 0;
 }
 
 const struct store_driver store_sqlite_driver = {
