@@ -11,7 +11,7 @@
 #include "io/sqlite_connection.h"
 
 /* Pages that the log gains before they are moved, and that it may hold. */
-#define SQLITE_LOG_PAGES_STEP 250
+#define SQLITE_LOG_PAGES_STEP 400
 #define SQLITE_LOG_PAGES_MAX 8000
 
 struct sqlite_checkpointer;
