@@ -154,6 +154,17 @@ describe("receiving a webhook", function()
   end)
 
 
+  it("stores an event whose type or id is no text, and says so", function()
+    for index, payload in ipairs { { type = "ok", id = { 1 } }, { type = "ok", id = true }, { type = { a = 1 } },
+      { type = 1.5, id = "odd-type" } } do
+      payload.n = index
+      local event = acme:await(acme:post(payload), "failed")
+      assert.same({ "", 1 }, { event.event_type, event.attempts })
+      assert.truthy(event.error_message:find("not text", 1, true), event.error_message)
+    end
+  end)
+
+
   it("takes bytes that are no text, wherever they are", function()
     local event = acme:await(acme:post('{"type":"\255\254","id":"x"}'), "failed")
     assert.truthy(event.error_message)

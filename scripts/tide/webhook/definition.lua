@@ -117,10 +117,15 @@ end
 
 
 -- The events of a request: a list of { type, id, key, payload, body (of an envelope's) }. When the
--- provider's own functions fail there is one event without a type: nil, and the error.
+-- provider's own functions fail, or what should be text is none, there is one event without a type: nil,
+-- and the error.
 function Definition:extract(call, payload, headers)
   if not self.is_scripted then
-    return { self:single(payload, headers) }
+    local ok, item = pcall(self.single, self, payload, headers)
+    if not ok then
+      return nil, item
+    end
+    return { item }
   end
   local ok, items = script.run(call, function()
     if self.events then
