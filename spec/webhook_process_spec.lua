@@ -114,6 +114,21 @@ describe("processing webhook events", function()
   end)
 
 
+  it("waits no longer than webhook_retry_seconds could, whatever was asked for", function()
+    start "webhook_retry_seconds = { 30 }"
+    for index, after in ipairs { 604801, 1e12, 1e300 } do
+      local id = acme:post { type = "later", id = "long" .. index, after = after }
+      local waiting = webhooks.wait("the failure", function()
+        local seen = acme:event(id)
+        return seen.status == "pending" and seen.error_message ~= json.null and seen
+      end)
+      assert.equal("unavailable", waiting.error_type)
+      local left = time.parse(waiting.next_attempt_at) - time.now()
+      assert.is_true(left > 604700 and left <= 604800, left)
+    end
+  end)
+
+
   it("stops a handler that never returns, and goes on with others meanwhile", function()
     start("webhook_retry_seconds = {}, webhook_timeout_seconds = 0.5", { top = "script_timeout_ms = 300," })
     local loop = acme:post { type = "loop", id = "loop" }

@@ -15,6 +15,8 @@ local M = {}
 local RUNS_KEPT = 20
 local TRACEBACK_BYTES = 4096
 local SPREAD = 0.2
+-- The longest wait that can be configured; a handler cannot ask for more.
+local ASKED_MAX_SECONDS = 604800
 
 
 local function failed_for_good(code, message)
@@ -118,8 +120,8 @@ function M.delay(values, event, err)
     return nil
   end
   local asked = tonumber(err.retry_after)
-  if asked and asked >= 0 and asked < math.huge then
-    return asked
+  if asked and asked >= 0 then
+    return math.min(asked, ASKED_MAX_SECONDS)
   end
   return planned * (1 - SPREAD + 2 * SPREAD * math.random())
 end
