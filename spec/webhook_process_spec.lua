@@ -216,6 +216,18 @@ describe("processing webhook events", function()
   end)
 
 
+  it("leaves nothing in between when it ends before its handlers do", function()
+    start("webhook_concurrency = 2", { top = "drain_seconds = 1," })
+    local ids = {}
+    for index = 1, 6 do
+      ids[index] = acme:post { type = "sleep", id = "l" .. index, seconds = 30 }
+    end
+    assert.equal(0, acme.service:stop("TERM"))
+    assert.same({ { status = "pending", retry_count = 0, a = 2, n = 6 } }, acme.project:query(
+      "SELECT status, retry_count, sum(attempts) AS a, count(*) AS n FROM webhook_events GROUP BY status, retry_count"))
+  end)
+
+
   it("gives up an event that was there whenever the process ended", function()
     start("webhook_retry_seconds = { 0.1, 0.1 }")
     local id = acme:post { type = "sleep", id = "poison", seconds = 30 }

@@ -48,24 +48,18 @@ end
 
 
 -- With the next of the same key, which may run from now on.
-local function commit_ordered(lane, event, statement, is_over)
-  local statements = { statement }
-  if is_over then
-    statements[2] = events.unlock_statement(lane.name, event.ordering_key, lane.values.webhook_poisoned_key,
-      time.format())
-  end
-  commit_waiting(lane, statements)
-  if is_over then
-    lane.is_behind = true
-  end
+local function commit_ordered(lane, event, statement)
+  commit_waiting(lane, { statement, events.unlock_statement(lane.name, event.ordering_key,
+    lane.values.webhook_poisoned_key, time.format()) })
+  lane.is_behind = true
 end
 
 
--- What has no ordering key need not wait: a run whose end is lost with the process runs again.
--- `is_over`: the event has left the line of its key.
-local function commit(lane, event, statement, is_over)
+-- The event is over. What has no ordering key need not wait: a run whose end is lost with the process runs
+-- again.
+local function commit(lane, event, statement)
   if event.ordering_key then
-    commit_ordered(lane, event, statement, is_over)
+    commit_ordered(lane, event, statement)
   elseif not store.enqueue(table.unpack(statement, 1, statement.n + 1)) then
     commit_waiting(lane, { statement })
   end
@@ -81,11 +75,12 @@ local function run_statement(sql, lane, event, outcome, ...)
 end
 
 
+-- Whoever looks when it is due must see it: this waits for its commit.
 local function try_again(lane, event, outcome, delay)
   local err = outcome.err
   local at = time.now() + delay
-  commit(lane, event, run_statement(events.RETRY, lane, event, outcome, err.code, redact.text(err.message),
-    process.attempt_log(event, outcome), time.format(at)), false)
+  commit_waiting(lane, { run_statement(events.RETRY, lane, event, outcome, err.code, redact.text(err.message),
+    process.attempt_log(event, outcome), time.format(at)) })
   lane:wake_at(at)
 end
 
@@ -93,7 +88,7 @@ end
 local function give_up(lane, event, outcome)
   local err = outcome.err
   commit(lane, event, run_statement(events.FAIL, lane, event, outcome, err.code, redact.text(err.message),
-    process.attempt_log(event, outcome)), true)
+    process.attempt_log(event, outcome)))
   alerts.raise("webhook_failed", "warning", lane.name, ("an event of type %q failed for good: %s"):format(event.type,
     err.message), { event = event.id, error_type = err.code })
 end
@@ -105,7 +100,7 @@ function M.finish(lane, event, outcome)
   local err = outcome.err
   if not err then
     count(lane, "completed")
-    commit(lane, event, run_statement(events.COMPLETE, lane, event, outcome, outcome.result), true)
+    commit(lane, event, run_statement(events.COMPLETE, lane, event, outcome, outcome.result))
     return
   end
   local delay = process.delay(lane.values, event, err)
@@ -126,15 +121,26 @@ function M.cut_off(lane, event)
     started = time.now(), duration_ms = 0,
     err = errors.new("out_of_memory", "the run was cut off: the worker had no memory left"),
   })
+  lane:pump()
 end
 
 
--- A claim that came to nothing: the event waits as before.
+-- A claim that came to nothing because the service ends: the event waits as before. One whose run had begun
+-- runs again.
 function M.put_back(lane, event)
-  if not store.enqueue(events.RELEASE, event.id, time.format()) then
+  if not store.enqueue(event.is_begun and events.INTERRUPT or events.RELEASE, event.id, time.format()) then
     log.warn("a claimed event could not be put back; it is taken again at the next start", { integration = lane.name,
       event = event.id })
   end
+end
+
+
+-- An event that was claimed in the commit that stores it, of which nobody knows whether it happened: the store
+-- takes this after it. If it is there it waits like any other.
+function M.give_back(lane, event)
+  commit_waiting(lane, { { events.RELEASE, event.id, time.format() } })
+  lane:drop(event)
+  lane:note_pending()
 end
 
 

@@ -61,10 +61,13 @@ local SHOWN = ("id, created_at, source, event_type, event_id, ordering_key, atte
   .. "CASE WHEN length(body) <= %d AND length(headers) <= %d THEN body END AS body"):format(SHORT_BYTES, SHORT_BYTES,
   SHORT_BYTES, SHORT_BYTES)
 
--- $1 integration, $2 now, $3 how many.
-M.CLAIM = "UPDATE webhook_events SET status = 'processing', attempts = attempts + 1 WHERE id IN (SELECT id FROM "
-  .. "webhook_events WHERE status = 'pending' AND integration_name = $1 AND next_attempt_at <= $2 "
+-- $1 integration, $2 now, $3 how many, $4 the mark by which this claim is known.
+M.CLAIM = "UPDATE webhook_events SET status = 'processing', attempts = attempts + 1, lease_until = $4 "
+  .. "WHERE id IN (SELECT id FROM webhook_events WHERE status = 'pending' AND integration_name = $1 AND next_attempt_at <= $2 "
   .. "ORDER BY next_attempt_at, id LIMIT $3) RETURNING " .. SHOWN
+-- $1 integration, $2 the mark of a claim whose answer never came, $3 now.
+M.UNDO_CLAIM = "UPDATE webhook_events SET status = 'pending', attempts = attempts - 1, next_attempt_at = $3 "
+  .. "WHERE status = 'processing' AND integration_name = $1 AND lease_until = $2"
 -- The next time at which an event may run.
 M.NEXT_DUE = "SELECT next_attempt_at FROM webhook_events WHERE status = 'pending' AND integration_name = $1 "
   .. "AND next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT 1"
@@ -85,6 +88,8 @@ M.FAIL = "UPDATE webhook_events SET status = 'failed', next_attempt_at = NULL, "
   .. "error_type = $7, error_message = $8, attempt_log = $9" .. OWN
 -- A claim that came to nothing: the run was never begun.
 M.RELEASE = "UPDATE webhook_events SET status = 'pending', attempts = attempts - 1, next_attempt_at = $2" .. OWN
+-- A run that was cut off by the end of the service: it counts as a run, and not as a failure.
+M.INTERRUPT = "UPDATE webhook_events SET status = 'pending', next_attempt_at = $2" .. OWN
 
 local OF_KEY = "FROM webhook_events WHERE integration_name = $1 AND ordering_key = $2 AND " .. UNFINISHED
 local UNLOCK = "UPDATE webhook_events SET next_attempt_at = $4 WHERE status = 'pending' AND next_attempt_at IS NULL "

@@ -6,6 +6,7 @@
 -- speed of the handlers: more when the lane ran dry while a claim was committed, fewer when events
 -- wait long.
 
+local host = require "tide.host"
 local json = require "tide.json"
 local log = require "tide.log"
 local store = require "tide.store"
@@ -67,6 +68,7 @@ function M.new(processor, name)
     is_behind = true,                     -- there may be due events in the store
     is_stopped = false,
     is_claiming = false, outcomes = {},
+    claimed_at = 0, open_claim = nil,     -- a claim of which nobody knows what it came to
   }, Lane)
   lane.slots, lane.breaker = shared_cells(integration)
   lane.delay = counters.histogram("webhook_start_delay_seconds", ('integration="%s"'):format(name))
@@ -185,13 +187,40 @@ local function is_earlier(one, other)
 end
 
 
--- Claims up to `wanted` events; nil when the store does not take it.
-function Lane:claim(wanted)
-  local result, message = store.execute(events.CLAIM, self.name, time.format(), wanted)
-  if not result then
-    log.warn("webhook events could not be claimed", { integration = self.name, error = message })
-    return nil
+-- The mark of a claim: its time, another for each, and the worker.
+function Lane:next_mark()
+  self.claimed_at = math.max(time.now(), self.claimed_at + 0.001)
+  return (time.format(self.claimed_at):gsub("Z$", ("%03dZ"):format(host.worker % 1000)))
+end
+
+
+-- Gives back what was claimed by a claim whose answer never came: it may have been made all the same.
+-- The store takes this after it, if it takes it at all.
+function Lane:undo_claim()
+  local done, message = store.execute(events.UNDO_CLAIM, self.name, self.open_claim, time.format())
+  if not done then
+    return nil, message
   end
+  self.open_claim = nil
+  return true
+end
+
+
+-- Claims up to `wanted` events; nil and a message when the store does not take it.
+function Lane:claim(wanted)
+  if self.open_claim then
+    local done, failure = self:undo_claim()
+    if not done then
+      return nil, failure
+    end
+  end
+  local mark = self:next_mark()
+  self.open_claim = mark
+  local result, message = store.execute(events.CLAIM, self.name, time.format(), wanted, mark)
+  if not result then
+    return nil, message
+  end
+  self.open_claim = nil
   local claimed = {}
   for index, row in ipairs(result.rows) do
     claimed[index] = event_of(row)
@@ -212,9 +241,10 @@ end
 function Lane:claim_round()
   local wanted = self.limit - self.held
   self.is_behind = false
-  local claimed = self:claim(wanted)
+  local claimed, message = self:claim(wanted)
   if not claimed then
     self.is_behind = true
+    log.warn("webhook events could not be claimed", { integration = self.name, error = message })
     task.sleep(STORE_RETRY_SECONDS)
     return
   end
@@ -244,23 +274,37 @@ function Lane:pump()
   end
   self.is_claiming = true
   task.detach(function()
-    local guard <close> = setmetatable({}, { __close = function() self.is_claiming = false end })
-    while self:wants_more() do
-      self:claim_round()
-    end
-    self:set_alarm()
+    local guard <close> = self:claiming()
+    repeat
+      while self:wants_more() do
+        self:claim_round()
+      end
+      self:set_alarm()
+      -- Meanwhile there may have come more.
+    until not self:wants_more()
   end)
 end
 
 
--- Looks at the store, if there is something due; for when it may hold events that nobody told of.
-function Lane:look()
+-- When claiming ends before its time (there was no memory), it begins anew.
+function Lane:claiming()
+  return setmetatable({}, { __close = function()
+    self.is_claiming = false
+    if self.open_claim and not self.is_stopped then
+      self.is_behind = true
+      self:wake_at(time.now() + STORE_RETRY_SECONDS)
+    end
+  end })
+end
+
+
+-- When the store holds something to run, in seconds: nil when it holds nothing, soon when it does not say.
+function Lane:next_due()
   local rows = store.query(events.NEXT_DUE, self.name)
-  local due = rows and rows[1] and rows[1].next_attempt_at
-  if due and due <= time.format() then
-    self:note_pending()
+  if not rows then
+    return time.now() + STORE_RETRY_SECONDS
   end
-  return due
+  return rows[1] and time.parse(rows[1].next_attempt_at)
 end
 
 
@@ -271,21 +315,22 @@ function Lane:begin()
 end
 
 
--- Wakes the lane when the next event is due.
+-- Looks for events that nobody told of, and wakes the lane when the next one is due.
 function Lane:set_alarm()
-  if self.is_stopped or self.is_behind then
+  if self.is_stopped then
     return
   end
-  local due = self:look()
-  local at = due and time.parse(due)
-  if at then
+  local at = not self.is_behind and self:next_due()
+  if self.is_behind or at and at <= time.now() then
+    self:note_pending()
+  elseif at then
     self:wake_at(at)
   end
 end
 
 
 function Lane:wake_at(at)
-  if self.alarm_at and self.alarm_at <= at and self.alarm:status() ~= "done" then
+  if self.alarm and self.alarm_at <= at and self.alarm:status() ~= "done" then
     return
   end
   if self.alarm then
@@ -295,10 +340,8 @@ function Lane:wake_at(at)
   self.alarm = task.detach(function()
     -- The wall clock may be set meanwhile.
     task.sleep(math.min(ALARM_MAX_SECONDS, math.max(0.001, at - time.now())))
-    self.alarm_at = nil
-    if self:look() then
-      self:set_alarm()
-    end
+    self.alarm = nil
+    self:set_alarm()
   end)
 end
 
@@ -350,11 +393,24 @@ local function complete(event)
 end
 
 
--- Waits until the handlers work.
+-- Waits for one of the slots that all workers share; nil when the lane stops.
+function Lane:slot()
+  local slot, wait
+  while not slot and not self.is_stopped do
+    slot, wait = self.slots:enter(SLOT_WAIT_SECONDS)
+    if not slot then
+      task.sleep(math.max(PERMIT_WAIT_SECONDS, wait or 0))
+    end
+  end
+  return slot
+end
+
+
+-- Waits until the handlers work; nil when the lane stops.
 function Lane:permit()
   local lease = self.values.webhook_timeout_seconds + LEASE_MARGIN_SECONDS
   local permit, wait = self.breaker:permit(lease)
-  while not permit do
+  while not permit and not self.is_stopped do
     task.sleep(math.max(PERMIT_WAIT_SECONDS, wait or BROKEN_SECONDS))
     permit, wait = self.breaker:permit(lease)
   end
@@ -415,7 +471,12 @@ local function watch(lane, event)
   return setmetatable({}, { __close = function()
     lane.running = lane.running - 1
     lane:drop(event)
-    if not event.is_ended and not lane.is_stopped then
+    if event.is_ended then
+      return
+    end
+    if lane.is_stopped then
+      ending.put_back(lane, event)
+    else
       task.detach(ending.cut_off, lane, event)
     end
   end })
@@ -425,13 +486,12 @@ end
 function Lane:process(event)
   self.running = self.running + 1
   local guard <close> = watch(self, event)
-  local slot <close> = self.slots:enter(SLOT_WAIT_SECONDS)
-  local permit <close> = self:permit()
-  if self.is_stopped then
-    ending.put_back(self, event)
-    event.is_ended = true
+  local slot <close> = self:slot()
+  local permit <close> = slot and self:permit()
+  if self.is_stopped or not permit then
     return
   end
+  event.is_begun = true
   self:observe(event)
   local outcome = self:attempt(event)
   slot:leave()
