@@ -6,13 +6,16 @@ local task = require "tide.task"
 local time = require "tide.time"
 local uuid = require "tide.uuid"
 local events = require "tide.webhook.events"
+local definitions = require "tide.webhook.definition"
+local inbox = require "tide.webhook.inbox"
 local lanes = require "tide.webhook.lane"
 local opened = require "spec.support.store"
 local support = require "spec.support.service"
 
 
 describe("a lane", function()
-  local real = { query = store.query, execute = store.execute, enqueue = store.enqueue }
+  local real = { query = store.query, execute = store.execute, enqueue = store.enqueue,
+    transaction = store.transaction }
   local made = 0
   local lane, processor, runs, run
 
@@ -24,6 +27,7 @@ describe("a lane", function()
       "webhook_events", 1))))
     tables = host.asset("scripts/migrations/001_tables.sqlite.sql")
     assert(store.execute((tables:match("CREATE TABLE alerts .-\n%);"))))
+    assert(store.execute((tables:match("CREATE TABLE webhook_dedupe .-\n%)[^;]*;"))))
   end)
 
 
@@ -31,6 +35,7 @@ describe("a lane", function()
     assert(store.flush())
     assert(store.execute("DROP TABLE webhook_events"))
     assert(store.execute("DROP TABLE alerts"))
+    assert(store.execute("DROP TABLE webhook_dedupe"))
   end)
 
 
@@ -63,7 +68,7 @@ describe("a lane", function()
       store[name] = fn
     end
     lane:stop()
-    support.wait("the lane to end", function() return lane.runners == 0 end)
+    support.wait("the lane to end", function() return lane.runners == 0 and not lane.is_claiming end)
   end)
 
 
@@ -218,5 +223,73 @@ describe("a lane", function()
     lane:note_pending()
     await(id, "completed")
     assert.equal(1, #runs)
+  end)
+
+
+  describe("and the inbox", function()
+    local receipt
+
+
+    before_each(function()
+      assert(store.execute("DELETE FROM webhook_dedupe"))
+      lane.is_behind = false
+      local integration = lane:integration()
+      integration.values.webhook_dedupe_seconds, integration.values.redact_fields = 60, {}
+      local definition = definitions.bind(integration, "", {
+        signature = "none", event_type = "type", event_id = "id", on = { ["*"] = function() end },
+      })
+      receipt = { definition = definition, trace_id = "t", request = {
+        headers = { ["content-type"] = "application/json" }, body = '{"type":"x","id":"1"}',
+      } }
+    end)
+
+
+    local function rows()
+      return real.query("SELECT id, status, attempts FROM webhook_events")
+    end
+
+
+    it("run an event whose commit nobody saw the end of, once", function()
+      store.transaction = function(statements)
+        store.transaction = real.transaction
+        assert(real.transaction(statements))
+        return nil, "as the spec wants it", "timeout"
+      end
+      local stored, err = inbox.store(receipt, lane)
+      assert.same({ nil, "unavailable" }, { stored, err.code })
+      await(rows()[1].id, "completed")
+      assert.equal(1, #runs)
+      assert.is_true(inbox.store(receipt, lane)[1].is_duplicate)
+      support.wait("the lane to hold nothing", function() return lane.held == 0 and lane.bytes == 0 end)
+    end)
+
+
+    it("run an event whose request was cut off while it was stored, once", function()
+      local is_stored
+      store.transaction = function(statements)
+        store.transaction = real.transaction
+        local results = assert(real.transaction(statements))
+        is_stored = true
+        task.sleep(60)
+        return results
+      end
+      local sender = task.detach(function() inbox.store(receipt, lane) end)
+      support.wait("the commit", function() return is_stored end)
+      sender:cancel()
+      await(rows()[1].id, "completed")
+      assert.equal(1, #runs)
+      support.wait("the lane to hold nothing", function() return lane.held == 0 and lane.bytes == 0 end)
+    end)
+
+
+    it("hold nothing of an event that was not stored", function()
+      store.transaction = function()
+        store.transaction = real.transaction
+        return nil, "as the spec wants it", "unavailable"
+      end
+      assert.is_nil((inbox.store(receipt, lane)))
+      support.wait("the lane to hold nothing", function() return lane.held == 0 and lane.bytes == 0 end)
+      assert.same({}, rows())
+    end)
   end)
 end)

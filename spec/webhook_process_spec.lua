@@ -218,9 +218,8 @@ describe("processing webhook events", function()
 
   it("leaves nothing in between when it ends before its handlers do", function()
     start("webhook_concurrency = 2", { top = "drain_seconds = 1," })
-    local ids = {}
     for index = 1, 6 do
-      ids[index] = acme:post { type = "sleep", id = "l" .. index, seconds = 30 }
+      acme:post { type = "sleep", id = "l" .. index, seconds = 30 }
     end
     assert.equal(0, acme.service:stop("TERM"))
     assert.same({ { status = "pending", retry_count = 0, a = 2, n = 6 } }, acme.project:query(

@@ -40,12 +40,23 @@ describe("receiving a webhook", function()
                 return { status = 200, headers = { ["Content-Type"] = "text/plain" }, body = "hi " .. request.query }
               end
             end, on = {} },
+          form = { signature = "none", events = function(payload)
+              return { { type = "a", id = payload.n .. "a", payload = payload }, { type = "b", id = payload.n .. "b",
+                payload = payload } }
+            end, on = { ["*"] = function(ctx, event)
+              event.payload.n, event.headers.seen = event.payload.n .. "!", (event.headers.seen or "") .. "!"
+              if event.attempt == 1 then error("not yet") end
+              return event.payload.n .. event.headers.seen
+            end } },
+          key = { signature = "none", event_type = "type", ordering_key = "key",
+            on = { ["*"] = function(ctx, event) return event.ordering_key or "none" end } },
           broken = { signature = "none", event_type = function(payload) return payload.a.b.c end, on = {} },
         },
       }]],
       ["providers/plain.lua"] = [[return { operations = { go = { run = function() return {} end } } }]],
       ["providers/wrong.lua"] = "return {",
-    }, { workers = 2, config = "webhook_max_bytes = 4096", environment = { TIDEGATE_MANY_X = "" } })
+    }, { workers = 2, config = "webhook_max_bytes = 4096", top = "defaults = { webhook_retry_seconds = { 0 } },",
+      environment = { TIDEGATE_MANY_X = "" } })
   end)
 
 
@@ -282,6 +293,22 @@ describe("receiving a webhook", function()
     assert.truthy(event.error_message:find("providers/many.lua:%d+:"), event.error_message)
     assert.same({ "", "script_error" }, { event.event_type, event.error_type })
     assert.equal(64, #event.event_id)
+  end)
+
+
+  it("takes an empty ordering key for none", function()
+    local _, answer = many("key", '{"type":"x","key":""}')
+    local event = acme:await(answer.id, "completed")
+    assert.same({ "none", json.null }, { event.processing_result, event.ordering_key })
+  end)
+
+
+  it("gives each event of an envelope its own payload and headers, in each run", function()
+    local _, answer = many("form", "n=1", { headers = { ["Content-Type"] = "application/x-www-form-urlencoded" } })
+    for _, id in ipairs(answer.ids) do
+      local event = acme:await(id, "completed")
+      assert.same({ 2, "1!!" }, { event.attempts, event.processing_result })
+    end
   end)
 
 

@@ -123,7 +123,7 @@ function Definition:extract(call, payload, headers)
   if not self.is_scripted then
     local ok, item = pcall(self.single, self, payload, headers)
     if not ok then
-      return nil, item
+      return nil, errors.from(item)
     end
     return { item }
   end

@@ -63,8 +63,8 @@ local SHOWN = ("id, created_at, source, event_type, event_id, ordering_key, atte
 
 -- $1 integration, $2 now, $3 how many, $4 the mark by which this claim is known.
 M.CLAIM = "UPDATE webhook_events SET status = 'processing', attempts = attempts + 1, lease_until = $4 "
-  .. "WHERE id IN (SELECT id FROM webhook_events WHERE status = 'pending' AND integration_name = $1 AND next_attempt_at <= $2 "
-  .. "ORDER BY next_attempt_at, id LIMIT $3) RETURNING " .. SHOWN
+  .. "WHERE id IN (SELECT id FROM webhook_events WHERE status = 'pending' AND integration_name = $1 "
+  .. "AND next_attempt_at <= $2 ORDER BY next_attempt_at, id LIMIT $3) RETURNING " .. SHOWN
 -- $1 integration, $2 the mark of a claim whose answer never came, $3 now.
 M.UNDO_CLAIM = "UPDATE webhook_events SET status = 'pending', attempts = attempts - 1, next_attempt_at = $3 "
   .. "WHERE status = 'processing' AND integration_name = $1 AND lease_until = $2"

@@ -1,6 +1,7 @@
 -- The inbox: the events of a verified request become rows, in one commit, each once.
 
 local store = require "tide.store"
+local task = require "tide.task"
 local json = require "tide.json"
 local time = require "tide.time"
 local uuid = require "tide.uuid"
@@ -8,11 +9,14 @@ local alerts = require "tide.alerts"
 local errors = require "tide.errors"
 local script = require "tide.script"
 local clean_headers = require "tide.webhook.clean_headers"
+local ending = require "tide.webhook.ending"
 local events = require "tide.webhook.events"
 local payloads = require "tide.webhook.payload"
 
 local M = {}
 
+-- What the bodies of an envelope's events are, whatever the envelope is.
+local ENVELOPED = "application/json"
 -- Bytes of the columns.
 local TYPE_MAX, TEXT_MAX = 100, 255
 
@@ -58,7 +62,8 @@ local function new_row(receipt, item, shared)
   local key = receipt.definition:dedupe_key(item, receipt.request.body)
   return {
     id = uuid.v7(), event_type = clean(item.type, TYPE_MAX),
-    event_id = clean(item.id, TEXT_MAX) or key:match("sha256:(.*)$"), ordering_key = clean(item.key, TEXT_MAX),
+    event_id = clean(item.id, TEXT_MAX) or key:match("sha256:(.*)$"),
+    ordering_key = item.key ~= "" and clean(item.key, TEXT_MAX) or nil,
     status = "pending", next_attempt_at = shared.created_at, attempts = 0,
     payload = (item.body or receipt.is_json) and body or nil, body = store.blob(body), key = key,
   }
@@ -93,7 +98,7 @@ end
 
 
 -- What all events of a request have in common.
-local function shared_of(receipt)
+local function shared_of(receipt, items)
   local definition, request = receipt.definition, receipt.request
   local integration, signed = definition.integration, definition.scheme.signature_header
   local now = time.now()
@@ -103,22 +108,32 @@ local function shared_of(receipt)
     integration_name = integration.name, source = definition.source ~= "" and definition.source or nil,
     signature = signed and clean(request.headers[signed], TEXT_MAX),
     signature_verified = definition.scheme.name ~= "none", trace_id = receipt.trace_id,
-    content_type = clean(request.headers["content-type"], TEXT_MAX), provider_version = integration.version,
+    content_type = items[1] and items[1].body and ENVELOPED or clean(request.headers["content-type"], TEXT_MAX),
+    provider_version = integration.version,
     headers = headers, headers_text = assert(json.encode(headers)),
     poisoned = integration.values.webhook_poisoned_key,
   }
 end
 
 
+local function copy(headers)
+  local copied = {}
+  for name, value in next, headers do
+    copied[name] = value
+  end
+  return clean_headers.open(copied)
+end
+
+
 -- What a handler sees of an event that need not be read from the store. Of a payload of which only some
--- members were read, nothing.
+-- members were read, nothing; nor of an envelope's, as its events share nothing that a handler could change.
 local function event_of(receipt, item, row, shared)
   local definition = receipt.definition
   return {
-    id = row.id, type = item.type, payload = not definition.members and item.payload or nil,
-    body = item.body or receipt.request.body, headers = shared.headers, source = definition.source,
-    received_at = shared.created_at, received = shared.at, event_id = row.event_id, trace_id = shared.trace_id,
-    ordering_key = row.ordering_key, attempt = 1, retry_count = 0, content_type = shared.content_type,
+    id = row.id, type = item.type, payload = not definition.members and not item.body and item.payload or nil,
+    body = item.body or receipt.request.body, headers = item.body and copy(shared.headers) or shared.headers,
+    source = definition.source, received_at = shared.created_at, received = shared.at, event_id = row.event_id,
+    trace_id = shared.trace_id, ordering_key = row.ordering_key, attempt = 1, retry_count = 0, content_type = shared.content_type,
   }
 end
 
@@ -174,27 +189,49 @@ end
 
 
 -- Gives the lane what was stored: events that are claimed, or the news that there are some to claim.
-local function hand_over(lane, rows, reserved, is_stored)
+local function hand_over(lane, rows, reserved)
   for index, row in ipairs(rows) do
     local event = reserved[index]
-    if event then
-      if is_stored and not row.is_duplicate then
-        lane:push(event)
-      else
-        lane:drop(event)
-      end
-    elseif is_stored and row.status == "pending" and not row.is_duplicate then
+    if event and row.is_duplicate then
+      lane:drop(event)
+    elseif event then
+      lane:push(event)
+    elseif row.status == "pending" and not row.is_duplicate then
       lane:note_pending()
     end
   end
 end
 
 
+-- The commit has failed, or nobody saw what became of it: it may have happened all the same.
+local function give_back(lane, rows, reserved)
+  for index in pairs(rows) do
+    if reserved[index] then
+      task.detach(ending.give_back, lane, reserved[index])
+    end
+  end
+  lane:note_pending()
+end
+
+
+-- Sees to it that what a lane has reserved is not forgotten, however the storing ends.
+local function watch(lane, rows, reserved)
+  return setmetatable({ is_stored = false }, { __close = function(guard)
+    local finish = guard.is_stored and hand_over or give_back
+    finish(lane, rows, reserved)
+  end })
+end
+
+
 -- Stores the events of a verified request; the rows, nil and an error. `lane` runs those of the
 -- integration in this worker.
 function M.store(receipt, lane)
-  local items, shared = read_events(receipt), shared_of(receipt)
-  local rows, reserved = {}, {}
+  local items = read_events(receipt)
+  local shared, rows, reserved = shared_of(receipt, items), {}, {}
+  if #items == 0 then
+    return rows
+  end
+  local guard <close> = watch(lane, rows, reserved)
   for index, item in ipairs(items) do
     local row = new_row(receipt, item, shared)
     if not receipt.is_broken then
@@ -203,14 +240,11 @@ function M.store(receipt, lane)
     rows[index] = row
     reserved[index] = reserve(lane, receipt, item, row, shared)
   end
-  if #rows == 0 then
-    return rows
-  end
   local done, err = commit(rows, shared)
-  hand_over(lane, rows, reserved, done)
   if not done then
     return nil, err
   end
+  guard.is_stored = true
   raise_alerts(shared.integration_name, rows)
   return rows
 end
@@ -218,8 +252,9 @@ end
 
 -- The events of a receipt as a handler would get them, for who has no store (specs).
 function M.events(receipt)
-  local shared, list = shared_of(receipt), {}
-  for index, item in ipairs(read_events(receipt)) do
+  local items, list = read_events(receipt), {}
+  local shared = shared_of(receipt, items)
+  for index, item in ipairs(items) do
     list[index] = event_of(receipt, item, new_row(receipt, item, shared), shared)
     list[index].key = receipt.definition:dedupe_key(item, receipt.request.body)
     list[index].is_broken = receipt.is_broken
