@@ -67,7 +67,8 @@ describe("email", function()
 
     it("knows openings and complaints by SendGrid's own id", function()
       for kind, status in pairs({ open = "opened", spamreport = "complained" }) do
-        local event = send { email = "user@example.com", event = kind, sg_event_id = kind, sg_message_id = "LRzXl.f" }[1]
+        local event = send({ email = "user@example.com", event = kind, sg_event_id = kind,
+          sg_message_id = "LRzXl.f" })[1]
         assert.same({ message = "LRzXl.f", recipient = "user@example.com", status = status }, event.processing_result)
       end
     end)
@@ -106,7 +107,8 @@ describe("email", function()
       assert.equal("unauthorized", failure(sent, body .. "\n").code)
       assert.equal("unauthorized", failure(sent, body, now + 1).code)
       assert.equal("completed", sent(body).events[1].status)
-      assert.equal("unauthorized", failure(email.webhook, "sendgrid", body, { secrets = SIGNING, now = now - 310 }).code)
+      local late = { secrets = SIGNING, now = now - 310 }
+      assert.equal("unauthorized", failure(email.webhook, "sendgrid", body, late).code)
       local other = t.integration("email", { secrets = { sendgrid_key = OTHER_KEY, mailgun_key = MAILGUN_KEY } })
       assert.equal("unauthorized", failure(other.webhook, "sendgrid", body, { secrets = SIGNING }).code)
     end)
