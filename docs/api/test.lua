@@ -81,6 +81,36 @@ function runtime.upstream(pattern, answer) end
 ---@return table meta
 function runtime.call(operation, input, options) end
 
+---@class TestEvent
+---@field id string the event's own
+---@field type string
+---@field event_id? string the sender's
+---@field payload any
+---@field ordering_key? string
+---@field status "completed"|"failed"|"pending" after one run; "pending" when it would run again
+---@field attempts integer 0 for a duplicate
+---@field duplicate? boolean it was done before
+---@field processing_result any what its handler returned
+---@field error_type? string
+---@field error_message? string
+---@field error? table
+---@field retry_after? number seconds until its next run
+---@field response? table the answer to the request: { status, headers, body }
+
+--- Sends a webhook, signed as its sender would: it is verified and taken apart as in a service, and each event
+--- of it run once. `payload` is a table (sent as JSON) or the body as text. Of a definition with `events` the
+--- result is `{ events = TestEvent[], response }`, of a handshake `{ response }`. A request that is refused raises
+--- its error. Sent again, an event that has completed is a duplicate; one that has failed runs again.
+---
+--- `secrets` are those that it is signed with, by name, instead of the runtime's: for schemes with two keys the
+--- private one. `headers` take the place of those made here, the signature's too; `type` is what goes into the
+--- header that `event_type` names; `attempt` the number of the run; `now` when it is signed.
+---@param source string|nil the name of the definition, nil for the only one
+---@param payload? any
+---@param options? { headers?: table, secrets?: table, attempt?: integer, type?: string, content_type?: string, now?: number, method?: string }
+---@return TestEvent
+function runtime.webhook(source, payload, options) end
+
 --- The rows that were written to integration_call_logs, oldest first, by column; JSON columns
 --- as text.
 ---@return table[]
