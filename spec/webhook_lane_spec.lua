@@ -68,7 +68,7 @@ describe("a lane", function()
       store[name] = fn
     end
     lane:stop()
-    support.wait("the lane to end", function() return lane.runners == 0 and not lane.is_claiming end)
+    support.wait("the lane to end", function() return not lane:is_busy() end)
   end)
 
 
@@ -141,6 +141,21 @@ describe("a lane", function()
     lane:note_pending()
     await(own, "completed")
     assert.equal("processing", status_of(others))
+  end)
+
+
+  it("puts back what its last claim brings when it has stopped", function()
+    local id = add()
+    store.execute = function(...)
+      local result = assert(real.execute(...))
+      lane:stop()
+      return result
+    end
+    lane:note_pending()
+    support.wait("the lane to end", function() return not lane:is_busy() end)
+    await(id, "pending")
+    assert.same({ 0, 0, 0 }, { #runs, lane.held, lane.bytes })
+    assert.same({ { attempts = 0 } }, real.query("SELECT attempts FROM webhook_events"))
   end)
 
 

@@ -25,6 +25,11 @@ describe("processing webhook events", function()
     ["loop"] = function() while true do end end,
     ["sleep"] = function(ctx, event) ctx.sleep(event.payload.seconds) return "slept" end,
     ["odd"] = function() return { fn = print } end,
+    ["spoilt"] = function(ctx, event)
+      local _, err = pcall(fail, "rejected", "as it was")
+      for name, value in pairs(event.payload.with) do err[name] = value end
+      error(err, 0)
+    end,
     ["huge"] = function() return ("x"):rep(2 * 1024 * 1024) end,
     ["parcel.*"] = function(ctx, event) return "prefix" end,
     ["parcel.delivered.*"] = function(ctx, event) return "longer prefix" end,
@@ -145,6 +150,19 @@ describe("processing webhook events", function()
     for _, kind in ipairs { "odd", "huge" } do
       local event = acme:await(acme:post { type = kind, id = kind }, "failed")
       assert.truthy(event.error_message:find("cannot be stored as JSON", 1, true))
+    end
+  end)
+
+
+  it("tells an error that the handler has spoilt", function()
+    start "webhook_retry_seconds = {}"
+    for index, with in ipairs {
+      { message = { 1 } }, { code = "nonsense" }, { traceback = 7 }, { message = 7, retry_after = {} },
+      { message = ("x"):rep(100000) },
+    } do
+      local event = acme:await(acme:post { type = "spoilt", id = "s" .. index, with = with }, "failed")
+      assert.equal(with.code and "script_error" or "rejected", event.error_type)
+      assert.is_true(#event.error_message < 5000)
     end
   end)
 

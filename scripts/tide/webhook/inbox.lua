@@ -133,7 +133,8 @@ local function event_of(receipt, item, row, shared)
     id = row.id, type = item.type, payload = not definition.members and not item.body and item.payload or nil,
     body = item.body or receipt.request.body, headers = item.body and copy(shared.headers) or shared.headers,
     source = definition.source, received_at = shared.created_at, received = shared.at, event_id = row.event_id,
-    trace_id = shared.trace_id, ordering_key = row.ordering_key, attempt = 1, retry_count = 0, content_type = shared.content_type,
+    trace_id = shared.trace_id, ordering_key = row.ordering_key, attempt = 1, retry_count = 0,
+    content_type = shared.content_type,
   }
 end
 

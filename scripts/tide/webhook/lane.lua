@@ -140,8 +140,13 @@ function Lane:drop(event)
 end
 
 
--- A claimed event, reserved before.
+-- A claimed event, reserved before. One that comes when the lane has stopped goes back.
 function Lane:push(event)
+  if self.is_stopped then
+    self:drop(event)
+    ending.put_back(self, event)
+    return
+  end
   event.claimed = time.monotonic()
   self.last = self.last + 1
   self.ready[self.last] = event
@@ -502,6 +507,12 @@ end
 
 
 -- Stopping ----------------------------------------------------------------------------------------
+
+
+-- Whether runs or a claim are under way.
+function Lane:is_busy()
+  return self.runners > 0 or self.is_claiming
+end
 
 
 -- Claims no more and puts back what has not begun. Runs that are under way go on.

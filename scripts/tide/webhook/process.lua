@@ -6,6 +6,7 @@ local log = require "tide.log"
 local time = require "tide.time"
 local call = require "tide.call"
 local errors = require "tide.errors"
+local messages = require "tide.message"
 local redact = require "tide.redact"
 local script = require "tide.script"
 local payloads = require "tide.webhook.payload"
@@ -88,6 +89,15 @@ local function input_of(event)
 end
 
 
+-- What is told of an error: a script may have written anything into it.
+local function sound(err)
+  err = errors.from(err)
+  err.message = messages.clean(err.message)
+  err.traceback = type(err.traceback) == "string" and err.traceback or nil
+  return err
+end
+
+
 -- Runs an event once. `{ result (JSON or nil), transaction_result, err, started, duration_ms }`.
 function M.run(generation, definition, event)
   local outcome = { started = time.now() }
@@ -101,7 +111,7 @@ function M.run(generation, definition, event)
     outcome.result, err, outcome.transaction_result = call.handle(generation, definition, event, handler,
       input_of(event))
   end
-  outcome.err = err
+  outcome.err = err and sound(err)
   outcome.duration_ms = math.floor((time.monotonic() - begun) * 1000 + 0.5)
   return outcome
 end
@@ -134,7 +144,7 @@ function M.attempt_log(event, outcome)
   runs[#runs + 1] = {
     number = event.attempt, started_at = time.format(outcome.started), duration_ms = outcome.duration_ms,
     error_type = err.code, error_message = redact.text(err.message),
-    traceback = err.traceback and redact.text(err.traceback:sub(1, TRACEBACK_BYTES)),
+    traceback = err.traceback and redact.text(messages.clean(err.traceback, TRACEBACK_BYTES)),
   }
   while #runs > RUNS_KEPT do
     table.remove(runs, 1)

@@ -79,7 +79,7 @@ function Processor:stop()
   self.watcher:cancel()
   self:each(function(one) one:stop() end)
   for _, one in pairs(self.lanes) do
-    while one.runners > 0 do
+    while one:is_busy() do
       task.sleep(DRAIN_POLL_SECONDS)
     end
   end
