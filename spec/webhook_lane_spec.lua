@@ -222,6 +222,25 @@ describe("a lane", function()
   end)
 
 
+  it("runs as many at a time as it may, however many it holds at a time", function()
+    local integration = processor.generation.integrations[lane.name]
+    integration.values = setmetatable({ webhook_concurrency = 300 }, { __index = integration.values })
+    local running, most, last = 0, 0, nil
+    run = function()
+      running = running + 1
+      most = math.max(most, running)
+      task.sleep(0.3)
+      running = running - 1
+    end
+    for _ = 1, 900 do
+      last = add()
+    end
+    lane:note_pending()
+    await(last, "completed")
+    assert.equal(300, most)
+  end)
+
+
   it("waits for a slot as long as it takes", function()
     local id = add()
     local cell, refused = lane.slots, 0

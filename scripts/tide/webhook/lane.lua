@@ -24,6 +24,7 @@ local process = require "tide.webhook.process"
 
 local M = {}
 
+-- Of more runs at a time than half of this, two for each.
 local HELD_MAX = 256
 local HELD_BYTES_MAX = 16 * 1024 * 1024
 -- An event that waited longer for its run shows that the lane holds too many.
@@ -64,7 +65,7 @@ function M.new(processor, name)
     processor = processor, name = name,
     ready = {}, first = 1, last = 0,      -- claimed, not begun
     held = 0, bytes = 0, running = 0, runners = 0,
-    limit = 2 * integration.values.webhook_concurrency,
+    limit = 0, least = 0, most = 0,       -- how many it may hold, see configure
     is_behind = true,                     -- there may be due events in the store
     is_stopped = false,
     is_claiming = false, outcomes = {},
@@ -99,7 +100,8 @@ function Lane:configure()
   self.concurrency = integration.values.webhook_concurrency
   self.slots:configure(self.concurrency, WAITERS_MAX)
   self.breaker:configure { failure_threshold = BROKEN_AFTER, timeout_seconds = BROKEN_SECONDS }
-  self.limit = math.max(self.limit, math.min(HELD_MAX, 2 * self.concurrency))
+  self.least, self.most = 2 * self.concurrency, math.max(HELD_MAX, 2 * self.concurrency)
+  self.limit = math.min(self.most, math.max(self.limit, self.least))
 end
 
 
@@ -238,7 +240,7 @@ end
 -- More may be held when all that was held has run by the time a full claim comes back.
 function Lane:adapt(claimed, wanted)
   if #claimed == wanted and self.first > self.last then
-    self.limit = math.min(HELD_MAX, self.limit * 2)
+    self.limit = math.min(self.most, self.limit * 2)
   end
 end
 
@@ -445,7 +447,7 @@ function Lane:observe(event)
     self.delay:observe(math.max(0, now - received))
   end
   if time.monotonic() - event.claimed > WAIT_MAX_SECONDS then
-    self.limit = math.max(2 * self.concurrency, self.limit // 2)
+    self.limit = math.max(self.least, self.limit // 2)
   end
 end
 
