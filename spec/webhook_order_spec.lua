@@ -95,6 +95,23 @@ describe("events of an ordering key", function()
   end)
 
 
+  it("go on after a restart that no longer parks them", function()
+    start 'webhook_poisoned_key = "park"'
+    acme:await(acme:post { type = "poison", id = "p", key = "k", n = 1 }, "failed")
+    local behind = acme:post { type = "step", id = "a", key = "k", n = 2 }
+    local last = acme:post { type = "step", id = "b", key = "k", n = 3 }
+    assert.equal("pending", acme:event(behind).status)
+    acme.service:stop()
+    acme:restart()
+    assert.equal("pending", acme:event(behind).status)
+    acme.service:stop()
+    acme.project:write("config.lua", 'return { integrations = { acme = { webhook_poisoned_key = "skip" } } }')
+    acme:restart()
+    acme:await(behind, "completed")
+    acme:await(last, "completed")
+  end)
+
+
   it("keep their order over a kill", function()
     start "webhook_retry_seconds = { 0.05 }"
     local last

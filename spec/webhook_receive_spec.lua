@@ -287,6 +287,12 @@ describe("receiving a webhook", function()
   end)
 
 
+  it("leaves an event of an envelope that has no type to the handler for all", function()
+    local _, answer = many("list", '{"items":[{"key":"typeless"}]}')
+    assert.equal("typeless", acme:await(answer.ids[1], "completed").processing_result)
+  end)
+
+
   it("stores what its provider cannot read, and fails it with that error", function()
     local _, answer = many("broken", '{"n":1}')
     local event = acme:await(answer.id, "failed")
@@ -316,6 +322,8 @@ describe("receiving a webhook", function()
     local status, body = many("hello?challenge=7", nil, { method = "GET" })
     assert.same({ 200, "hi challenge=7" }, { status, body })
     assert.equal(405, (many("one", nil, { method = "GET" })))
+    assert.equal(405, (many("one", nil, { method = "HEAD" })))
+    assert.equal(405, (many("one", nil, { method = "PUT" })))
   end)
 
 

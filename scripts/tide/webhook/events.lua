@@ -119,6 +119,10 @@ M.LEFT_BEHIND = "SELECT id, integration_name, ordering_key, retry_count, attempt
   .. "WHERE status = 'processing' ORDER BY id LIMIT 500"
 M.TAKE_BACK = "UPDATE webhook_events SET status = 'pending', retry_count = retry_count + 1, next_attempt_at = $2"
   .. OWN
+-- Ordering keys with events that wait for others, after the one of $1, $2.
+M.WAITING_KEYS = "SELECT DISTINCT integration_name, ordering_key FROM webhook_events WHERE " .. UNFINISHED
+  .. " AND status = 'pending' AND next_attempt_at IS NULL AND (integration_name, ordering_key) > ($1, $2) "
+  .. "ORDER BY integration_name, ordering_key LIMIT 500"
 M.GIVE_UP = "UPDATE webhook_events SET status = 'failed', next_attempt_at = NULL, processed_at = $2, "
   .. "error_type = 'internal', error_message = $3" .. OWN
 

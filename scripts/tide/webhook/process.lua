@@ -1,6 +1,7 @@
 -- One run of an event: finds its handler, runs it through the policies of a handler, and says what
 -- becomes of the event.
 
+local crypto = require "tide.crypto"
 local json = require "tide.json"
 local log = require "tide.log"
 local time = require "tide.time"
@@ -62,9 +63,17 @@ local function read_again(generation, definition, event)
 end
 
 
+-- Whether a body without a type is one event of an envelope, and no request that could not be read: that is
+-- known by its bytes.
+local function is_enveloped(definition, event)
+  return definition.is_envelope and event.event_id ~= nil
+    and event.event_id ~= crypto.hex(crypto.digest("sha256", event.body))
+end
+
+
 -- Makes sure of type and payload.
 local function read(generation, definition, event)
-  if event.type == "" then
+  if event.type == "" and not is_enveloped(definition, event) then
     return read_again(generation, definition, event)
   end
   if event.payload == nil and not event.is_read then

@@ -214,7 +214,7 @@ function M.open(generation, definition, request, trace_id, address)
   if not active then
     return nil, err
   end
-  if request.method == "GET" then
+  if request.method ~= "POST" then
     -- What cannot be signed is a handshake or nothing.
     receipt.answer, err = shake_hands(receipt, active)
     if not receipt.answer then

@@ -58,6 +58,36 @@ local function take_all(rows, generation)
 end
 
 
+local function poisoned_of(generation, name)
+  local integration = generation.integrations[name]
+  return integration and integration.values and integration.values.webhook_poisoned_key or "skip"
+end
+
+
+-- Lets the first of each ordering key run where none is under way: what held it up may hold it up no
+-- longer, as the settings are others now.
+local function unlock_keys(generation)
+  local name, key = "", ""
+  for _ = 1, ROUNDS_MAX do
+    local rows, message = store.query(events.WAITING_KEYS, name, key)
+    if not rows or #rows == 0 then
+      return rows and true, message
+    end
+    local statements, now = {}, time.format()
+    for index, row in ipairs(rows) do
+      name, key = row.integration_name, row.ordering_key
+      statements[index] = events.unlock_idle_statement(name, key, poisoned_of(generation, name), now)
+    end
+    local done
+    done, message = store.transaction(statements)
+    if not done then
+      return nil, message
+    end
+  end
+  return true
+end
+
+
 -- Makes them pending; how many, or nil and a message.
 function M.run(generation)
   local count = 0
@@ -79,7 +109,8 @@ function M.run(generation)
   if count > 0 then
     log.warn("webhook events that were being processed when the process ended are taken again", { events = count })
   end
-  return count
+  local done, message = unlock_keys(generation)
+  return done and count, message
 end
 
 
