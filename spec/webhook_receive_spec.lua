@@ -50,13 +50,16 @@ describe("receiving a webhook", function()
             end } },
           key = { signature = "none", event_type = "type", ordering_key = "key",
             on = { ["*"] = function(ctx, event) return event.ordering_key or "none" end } },
+          own = { signature = { header = "X-Key", secret = "own_key", scheme = function(request, secrets)
+              return request.headers["x-key"] == secrets.own_key[1]
+            end }, on = { ["*"] = function(ctx, event) return event.headers["x-key"] end } },
           broken = { signature = "none", event_type = function(payload) return payload.a.b.c end, on = {} },
         },
       }]],
       ["providers/plain.lua"] = [[return { operations = { go = { run = function() return {} end } } }]],
       ["providers/wrong.lua"] = "return {",
     }, { workers = 2, config = "webhook_max_bytes = 4096", top = "defaults = { webhook_retry_seconds = { 0 } },",
-      environment = { TIDEGATE_MANY_X = "" } })
+      environment = { TIDEGATE_MANY_OWN_KEY = webhooks.SECRET .. "-own" } })
   end)
 
 
@@ -324,6 +327,14 @@ describe("receiving a webhook", function()
     assert.equal(405, (many("one", nil, { method = "GET" })))
     assert.equal(405, (many("one", nil, { method = "HEAD" })))
     assert.equal(405, (many("one", nil, { method = "PUT" })))
+  end)
+
+
+  it("does not keep the secret that a provider's own function compares", function()
+    local _, answer = many("own", '{"n":1}', { headers = { ["X-Key"] = webhooks.SECRET .. "-own" } })
+    assert.falsy(acme:await(answer.id, "completed").processing_result:find(webhooks.SECRET, 1, true))
+    local _, refused = many("own", '{"n":1}', { headers = { ["X-Key"] = "another" } })
+    assert.equal("unauthorized", refused.code)
   end)
 
 

@@ -65,7 +65,11 @@ local function shown(definition, name, value)
   if name == definition.hidden_header or (#extra > 0 and redact.is_sensitive(name, extra)) then
     return redact.MARK
   end
-  return name == definition.scheme.signature_header and as_text(value) or clean(name, value)
+  local scheme = definition.scheme
+  if name == scheme.signature_header and not scheme.is_script then
+    return as_text(value)
+  end
+  return clean(name, value)
 end
 
 

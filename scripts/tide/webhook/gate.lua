@@ -52,8 +52,9 @@ function M.source_address(request, proxies)
 end
 
 
-local function refuse_address(list, source)
-  if source == "unix" or networks_of(list):contain(source) then
+-- Who comes over the local socket is let in; nobody becomes that by what a header says.
+local function refuse_address(list, source, peer)
+  if peer == "unix" or networks_of(list):contain(source) then
     return nil
   end
   return errors.new("forbidden", "webhooks from this address are not accepted (webhook_ip_allowlist)")
@@ -93,7 +94,7 @@ function M.check(integration, request, proxies)
     return nil
   end
   local source = M.source_address(request, proxies)
-  return list and refuse_address(list, source) or limit and refuse_flood(integration.name, source, limit)
+  return list and refuse_address(list, source, request.peer) or limit and refuse_flood(integration.name, source, limit)
 end
 
 

@@ -106,7 +106,7 @@ local function shared_of(receipt, items)
   return {
     at = now, created_at = time.format(now), expires_at = time.format(now + integration.values.webhook_dedupe_seconds),
     integration_name = integration.name, source = definition.source ~= "" and definition.source or nil,
-    signature = signed and clean(request.headers[signed], TEXT_MAX),
+    signature = signed and clean(headers[signed], TEXT_MAX),
     signature_verified = definition.scheme.name ~= "none", trace_id = receipt.trace_id,
     content_type = items[1] and items[1].body and ENVELOPED or clean(request.headers["content-type"], TEXT_MAX),
     provider_version = integration.version,
