@@ -414,7 +414,10 @@ int sqlite_writer_stop(struct sqlite_writer *writer, uint64_t deadline_ns, struc
   bool ended = writer->ended;
   uint64_t dropped = writer->stats.dropped_rows - dropped_before;
   pthread_mutex_unlock(&writer->lock);
-  if (!ended) return err_set(err, "timeout", "the store's writer hangs in the system");
+  if (!ended) {
+    err_set(err, "timeout", "the store's writer hangs in the system");
+    return SQLITE_WRITER_HANGS;
+  }
   pthread_join(writer->thread, NULL);
   writer_free(writer);
   if (dropped == 0) return 0;

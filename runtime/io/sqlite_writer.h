@@ -22,6 +22,9 @@
 #define SQLITE_WRITER_RETRY_MS 250
 #define SQLITE_WRITER_IDLE_MS 1000
 
+/* What sqlite_writer_stop returns when the thread has not ended. */
+#define SQLITE_WRITER_HANGS (-2)
+
 struct sqlite_writer;
 
 /* Opens (creates) the database and starts the thread. `settings` is copied.

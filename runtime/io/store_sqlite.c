@@ -90,10 +90,12 @@ static int sqlite_close(void *driver, uint64_t deadline_ns, struct err *err) {
   int others = sqlite_readers_stop(store->readers, err);
   if (sqlite_checkpointer_stop(store->checkpointer, err) != 0) others = -1;
   int writer = sqlite_writer_stop(store->writer, deadline_ns, err);
-  if (others != 0 || writer != 0) return -1; /* a thread may still look at it */
-  sqlite_checkpointer_free(store->checkpointer);
-  free(store);
-  return 0;
+  /* A thread that hangs may look at it yet. */
+  if (others == 0 && writer != SQLITE_WRITER_HANGS) {
+    sqlite_checkpointer_free(store->checkpointer);
+    free(store);
+  }
+  return others != 0 || writer != 0 ? -1 : 0;
 }
 
 const struct store_driver store_sqlite_driver = {

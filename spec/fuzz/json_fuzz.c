@@ -9,7 +9,7 @@
 
 #include "bind/json.h"
 
-static const struct json_decode_options plain = {0};
+static const struct json_decode_options no_options = {0};
 static const struct json_decode_options null_absent = {.null_absent = true};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -52,7 +52,7 @@ static void decode(lua_State *L, int index) {
   size_t length;
   const char *text = lua_tolstring(L, index, &length);
   struct err err;
-  bool decoded = json_decode_push(L, text, length, &plain, &err) == 0;
+  bool decoded = json_decode_push(L, text, length, &no_options, &err) == 0;
   require_that(decoded, decoded ? "" : err.message);
 }
 
@@ -83,7 +83,7 @@ static void check_absent(lua_State *L, const char *text, size_t length) {
 
 static void check(lua_State *L, const char *text, size_t length) {
   struct err err;
-  if (json_decode_push(L, text, length, &plain, &err) != 0) {
+  if (json_decode_push(L, text, length, &no_options, &err) != 0) {
     require_that(lua_gettop(L) == 0, "a refusal left something on the stack");
     require_that(strstr(err.message, " at byte ") != NULL, "a refusal names no byte");
     return;
