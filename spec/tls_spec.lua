@@ -111,7 +111,9 @@ describe("the API over TLS", function()
     end
     assert.is_true(statuses[200] > 10)
     assert.same({ [200] = statuses[200] }, statuses)
-    assert.is_truthy(service:stdout():find("another certificate is served", 1, true))
+    support.wait("the log line", function()
+      return service:stdout():find("another certificate is served", 1, true)
+    end)
   end)
 
 
