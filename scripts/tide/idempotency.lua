@@ -254,6 +254,12 @@ function Claim:forget()
 end
 
 
+-- Whether a call that ended in this error gets it again.
+function M.is_final(err)
+  return KEPT[errors.codes[err.code].status] == true
+end
+
+
 function Claim:finish(answer, err)
   if self.request.forgets_repeatable and (answer or err).repeatable then
     self:forget()
@@ -262,7 +268,7 @@ function Claim:finish(answer, err)
   if answer then
     return self:keep(answer)
   end
-  if KEPT[errors.codes[err.code].status] then
+  if M.is_final(err) then
     return self:keep(self.request.problem(err))
   end
   self:leave(err.repeatable and "failed" or "unknown", nil, nil)

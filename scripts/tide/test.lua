@@ -12,6 +12,7 @@ local migrations = require "tide.migrations"
 local secrets = require "tide.secrets"
 local singleflight = require "tide.state.singleflight"
 local client = require "tide.upstream.client"
+local once = require "tide.test.once"
 local upstream = require "tide.test.upstream"
 local webhook = require "tide.test.webhook"
 
@@ -263,6 +264,7 @@ function M.integration(name_or_path, options)
   runtime.generation.capture = function(row)
     runtime.rows[#runtime.rows + 1] = row
   end
+  runtime.generation.once = once.new()
   open_database(runtime, options.migrations or "migrations")
   call.bind(runtime.generation)
   runtime.config = runtime.generation.integrations[name].settings

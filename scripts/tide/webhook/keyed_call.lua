@@ -73,7 +73,8 @@ function M.run(call, integration, operation, input, options)
   end
   local result, err, inner
   options.idempotency_key = crypto.hex(crypto.digest("sha256", text))
-  local answer, refused = idempotency.run(request_of(call, integration, operation), input, options,
+  local once = call.generation.once or idempotency.run -- specs have no store
+  local answer, refused = once(request_of(call, integration, operation), input, options,
     function(given, with)
       -- The key is this event's: to the operation it is a call like any other.
       with.idempotency_key = ("%s-%s"):format(call.event.id, with.idempotency_key:sub(1, 32))
