@@ -144,6 +144,24 @@ describe("a lane", function()
   end)
 
 
+  it("goes on as soon as the handlers are found to work, not when they might be tried again", function()
+    local id = add()
+    local cell, refused = lane.breaker, false
+    lane.breaker = {
+      configure = function() end,
+      permit = function(_, lease)
+        if not refused then
+          refused = true
+          return nil, lease
+        end
+        return cell:permit(lease)
+      end,
+    }
+    lane:note_pending()
+    await(id, "completed")
+  end)
+
+
   it("puts back what its last claim brings when it has stopped", function()
     local id = add()
     store.execute = function(...)

@@ -413,12 +413,13 @@ function Lane:slot()
 end
 
 
--- Waits until the handlers work; nil when the lane stops.
+-- Waits until the handlers work; nil when the lane stops. Who tries them has as long as a run may take, and
+-- is mostly done much sooner.
 function Lane:permit()
   local lease = self.values.webhook_timeout_seconds + LEASE_MARGIN_SECONDS
   local permit, wait = self.breaker:permit(lease)
   while not permit and not self.is_stopped do
-    task.sleep(math.max(PERMIT_WAIT_SECONDS, wait or BROKEN_SECONDS))
+    task.sleep(math.min(BROKEN_SECONDS, math.max(PERMIT_WAIT_SECONDS, wait or BROKEN_SECONDS)))
     permit, wait = self.breaker:permit(lease)
   end
   return permit
