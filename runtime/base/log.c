@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/time_format.h"
 
 #define WRITE_WAIT_MS 100 /* between looks at whether the log is to end */
@@ -147,27 +148,16 @@ struct log *log_new(int descriptor) {
   atomic_init(&log->level, LOG_LEVEL_INFO);
   buf_init(&log->queue, LOG_QUEUE_BYTES);
   buf_init(&log->writing, LOG_QUEUE_BYTES);
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
   pthread_mutex_init(&log->mutex, NULL);
-  pthread_cond_init(&log->changed, &attributes);
-  pthread_condattr_destroy(&attributes);
+  condition_init(&log->changed);
   if (start(log) == 0) return log;
   free(log);
   return NULL;
 }
 
 static bool wait_for_end(struct log *log, unsigned wait_ms) {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_sec += wait_ms / 1000;
-  until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-  until.tv_sec += until.tv_nsec / 1000000000;
-  until.tv_nsec %= 1000000000;
-  int status = 0;
-  while (!log->ended && status == 0)
-    status = pthread_cond_timedwait(&log->changed, &log->mutex, &until);
+  uint64_t until_ns = clock_real_monotonic_ns() + (uint64_t)wait_ms * 1000000;
+  while (!log->ended && condition_wait_until(&log->changed, &log->mutex, until_ns)) continue;
   return log->ended;
 }
 

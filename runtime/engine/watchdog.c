@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/condition.h"
 
 #define WATCHDOG_SIGNAL (SIGRTMIN + 3)
 #define IDLE_TICKS_BEFORE_SLEEP 20
@@ -84,12 +85,7 @@ static bool look_at_all(struct watchdog *watchdog) {
 }
 
 static void wait_for(struct watchdog *watchdog, uint64_t nanoseconds) {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  uint64_t total = (uint64_t)until.tv_nsec + nanoseconds;
-  until.tv_sec += (time_t)(total / 1000000000u);
-  until.tv_nsec = (long)(total % 1000000000u);
-  pthread_cond_timedwait(&watchdog->wake, &watchdog->mutex, &until);
+  condition_wait_until(&watchdog->wake, &watchdog->mutex, clock_real_monotonic_ns() + nanoseconds);
 }
 
 /* `asleep` is set before the last look, and a worker that enters looks at it after it has
@@ -138,12 +134,8 @@ static int start_thread(struct watchdog *watchdog) {
 struct watchdog *watchdog_new(void) {
   struct watchdog *watchdog = calloc(1, sizeof *watchdog);
   if (watchdog == NULL) return NULL;
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
   pthread_mutex_init(&watchdog->mutex, NULL);
-  pthread_cond_init(&watchdog->wake, &attributes);
-  pthread_condattr_destroy(&attributes);
+  condition_init(&watchdog->wake);
   if (install_handler() == 0 && start_thread(watchdog) == 0) return watchdog;
   pthread_cond_destroy(&watchdog->wake);
   pthread_mutex_destroy(&watchdog->mutex);

@@ -3,9 +3,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define HANG_SECONDS 5
+#include "base/clock.h"
+#include "base/condition.h"
+
+#define HANG_NS (UINT64_C(5) * 1000 * 1000 * 1000)
 
 struct sqlite_checkpointer {
   struct sqlite_settings settings;
@@ -59,15 +61,6 @@ static void *checkpointer_main(void *argument) {
   return NULL;
 }
 
-static void init_conditions(struct sqlite_checkpointer *checkpointer) {
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&checkpointer->wakes, NULL);
-  pthread_cond_init(&checkpointer->ends, &attributes);
-  pthread_condattr_destroy(&attributes);
-}
-
 void sqlite_checkpointer_free(struct sqlite_checkpointer *checkpointer) {
   sqlite_connection_close(&checkpointer->connection);
   pthread_cond_destroy(&checkpointer->ends);
@@ -91,7 +84,8 @@ struct sqlite_checkpointer *sqlite_checkpointer_start(const struct sqlite_settin
   checkpointer->settings.path = checkpointer->path = path;
   checkpointer->settings.stop = &checkpointer->stop_now;
   pthread_mutex_init(&checkpointer->lock, NULL);
-  init_conditions(checkpointer);
+  condition_init(&checkpointer->wakes);
+  condition_init(&checkpointer->ends);
   if (sqlite_connection_open_other(&checkpointer->connection, &checkpointer->settings, err) == 0) {
     int status = pthread_create(&checkpointer->thread, NULL, checkpointer_main, checkpointer);
     if (status == 0) return checkpointer;
@@ -109,16 +103,14 @@ void sqlite_checkpointer_note(struct sqlite_checkpointer *checkpointer, int page
 }
 
 int sqlite_checkpointer_stop(struct sqlite_checkpointer *checkpointer, struct err *err) {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_sec += HANG_SECONDS;
+  uint64_t until_ns = clock_real_monotonic_ns() + HANG_NS;
   atomic_store_explicit(&checkpointer->stop_now, true, memory_order_relaxed);
   pthread_mutex_lock(&checkpointer->lock);
   checkpointer->stopping = true;
   pthread_cond_signal(&checkpointer->wakes);
-  int status = 0;
-  while (!checkpointer->ended && status == 0)
-    status = pthread_cond_timedwait(&checkpointer->ends, &checkpointer->lock, &until);
+  while (!checkpointer->ended &&
+         condition_wait_until(&checkpointer->ends, &checkpointer->lock, until_ns))
+    continue;
   bool ended = checkpointer->ended;
   pthread_mutex_unlock(&checkpointer->lock);
   if (!ended) return err_set(err, "timeout", "the store's checkpoint hangs in the system");

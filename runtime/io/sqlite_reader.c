@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/condition.h"
 
 /* How long a thread that was told to stop may take before it is left behind. */
 #define HANG_NS (UINT64_C(2000) * 1000 * 1000)
@@ -99,15 +100,6 @@ static void *reader_main(void *argument) {
   return NULL;
 }
 
-static void init_conditions(struct sqlite_readers *pool) {
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&pool->wakes, NULL);
-  pthread_cond_init(&pool->ends, &attributes);
-  pthread_condattr_destroy(&attributes);
-}
-
 static int start_threads(struct sqlite_readers *pool, unsigned count, struct err *err) {
   for (unsigned i = 0; i < count; i++) {
     struct reader *reader = &pool->readers[i];
@@ -138,7 +130,8 @@ struct sqlite_readers *sqlite_readers_start(const struct sqlite_settings *settin
   pool->settings.path = pool->path = path;
   pool->settings.stop = &pool->stop_now;
   pthread_mutex_init(&pool->lock, NULL);
-  init_conditions(pool);
+  condition_init(&pool->wakes);
+  condition_init(&pool->ends);
   if (start_threads(pool, count, err) == 0) return pool;
   sqlite_readers_stop(pool, NULL);
   return NULL;
@@ -172,11 +165,7 @@ void sqlite_readers_read_stats(struct sqlite_readers *pool, struct store_stats *
 /* Under the lock. */
 static bool wait_for_end(struct sqlite_readers *pool) {
   uint64_t time_ns = clock_real_monotonic_ns() + HANG_NS;
-  struct timespec until = {.tv_sec = (time_t)(time_ns / 1000000000),
-                           .tv_nsec = (long)(time_ns % 1000000000)};
-  int status = 0;
-  while (pool->running > 0 && status == 0)
-    status = pthread_cond_timedwait(&pool->ends, &pool->lock, &until);
+  while (pool->running > 0 && condition_wait_until(&pool->ends, &pool->lock, time_ns)) continue;
   return pool->running == 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "io/sqlite_migration.h"
 #include "io/sqlite_writable.h"
 #include "io/store_session.h"
@@ -90,16 +91,6 @@ static bool is_abandoned(const struct store_session *session) {
 
 /* --- what comes next, under the lock --------------------------------------------------------- */
 
-static void wait_until(struct sqlite_sessions *sessions, uint64_t time_ns) {
-  if (time_ns == UINT64_MAX) {
-    pthread_cond_wait(&sessions->wakes, &sessions->lock);
-    return;
-  }
-  struct timespec until = {.tv_sec = (time_t)(time_ns / (1000 * MS_NS)),
-                           .tv_nsec = (long)(time_ns % (1000 * MS_NS))};
-  pthread_cond_timedwait(&sessions->wakes, &sessions->lock, &until);
-}
-
 /* Of the open transaction; false: it waits for its owner. */
 static bool session_work(struct sqlite_sessions *sessions, uint64_t now, enum work *work,
                          struct store_request **request) {
@@ -138,10 +129,10 @@ static enum work next_work(struct sqlite_sessions *sessions, struct store_reques
     enum work work;
     if (sessions->current != NULL) {
       if (session_work(sessions, now, &work, request)) return work;
-      wait_until(sessions, sessions->current->deadline_ns);
+      condition_wait_until(&sessions->wakes, &sessions->lock, sessions->current->deadline_ns);
     } else {
       if (line_work(sessions, now >= idle_ns, &work, request)) return work;
-      wait_until(sessions, idle_ns);
+      condition_wait_until(&sessions->wakes, &sessions->lock, idle_ns);
     }
   }
 }
@@ -350,14 +341,6 @@ static void *sessions_main(void *argument) {
 
 /* --- other threads --------------------------------------------------------------------------- */
 
-static void init_condition(pthread_cond_t *condition) {
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(condition, &attributes);
-  pthread_condattr_destroy(&attributes);
-}
-
 static void sessions_free(struct sqlite_sessions *sessions) {
   pthread_cond_destroy(&sessions->ends);
   pthread_cond_destroy(&sessions->wakes);
@@ -391,8 +374,8 @@ struct sqlite_sessions *sqlite_sessions_start(const struct sqlite_settings *sett
   }
   sessions->path = path;
   pthread_mutex_init(&sessions->lock, NULL);
-  init_condition(&sessions->wakes);
-  init_condition(&sessions->ends);
+  condition_init(&sessions->wakes);
+  condition_init(&sessions->ends);
   if (open_database(sessions, settings, err) == 0) {
     int status = pthread_create(&sessions->thread, NULL, sessions_main, sessions);
     if (status == 0) return sessions;
@@ -461,11 +444,8 @@ void sqlite_sessions_read_stats(struct sqlite_sessions *sessions, struct store_s
 /* Under the lock. */
 static bool wait_for_end(struct sqlite_sessions *sessions) {
   uint64_t time_ns = now_ns() + HANG_NS;
-  struct timespec until = {.tv_sec = (time_t)(time_ns / (1000 * MS_NS)),
-                           .tv_nsec = (long)(time_ns % (1000 * MS_NS))};
-  int status = 0;
-  while (!sessions->ended && status == 0)
-    status = pthread_cond_timedwait(&sessions->ends, &sessions->lock, &until);
+  while (!sessions->ended && condition_wait_until(&sessions->ends, &sessions->lock, time_ns))
+    continue;
   return sessions->ended;
 }
 

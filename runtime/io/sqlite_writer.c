@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "io/sqlite_batch.h"
 #include "io/sqlite_migration.h"
 #include "io/sqlite_writable.h"
@@ -85,16 +86,6 @@ static uint64_t rows_time(const struct sqlite_writer *writer) {
   return due > writer->rows_retry_ns ? due : writer->rows_retry_ns;
 }
 
-static void wait_until(struct sqlite_writer *writer, uint64_t time_ns) {
-  if (time_ns == UINT64_MAX) {
-    pthread_cond_wait(&writer->wakes, &writer->lock);
-    return;
-  }
-  struct timespec until = {.tv_sec = (time_t)(time_ns / (1000 * MS_NS)),
-                           .tv_nsec = (long)(time_ns % (1000 * MS_NS))};
-  pthread_cond_timedwait(&writer->wakes, &writer->lock, &until);
-}
-
 /* Moves what may share a commit to `batch`; under the lock. */
 static void take_requests(struct sqlite_writer *writer, struct store_queue *batch) {
   size_t before = batch->bytes;
@@ -137,7 +128,7 @@ static enum work next_work(struct sqlite_writer *writer, struct store_queue *bat
     if (now >= idle_ns) return WORK_TIDY;
     uint64_t until = rows_ns < idle_ns ? rows_ns : idle_ns;
     if (writer->stopping && writer->stop_by_ns < until) until = writer->stop_by_ns;
-    wait_until(writer, until);
+    condition_wait_until(&writer->wakes, &writer->lock, until);
   }
 }
 
@@ -288,14 +279,6 @@ static void *writer_main(void *argument) {
   return NULL;
 }
 
-static void init_condition(pthread_cond_t *condition) {
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(condition, &attributes);
-  pthread_condattr_destroy(&attributes);
-}
-
 static void writer_free(struct sqlite_writer *writer) {
   sqlite_writable_close(&writer->writable);
   pthread_cond_destroy(&writer->ends);
@@ -318,8 +301,8 @@ struct sqlite_writer *sqlite_writer_start(const struct sqlite_settings *settings
   own.path = writer->path = path;
   own.stop = &writer->stop_now;
   pthread_mutex_init(&writer->lock, NULL);
-  init_condition(&writer->wakes);
-  init_condition(&writer->ends);
+  condition_init(&writer->wakes);
+  condition_init(&writer->ends);
   if (sqlite_writable_open(&writer->writable, &own, err) == 0) {
     int status = pthread_create(&writer->thread, NULL, writer_main, writer);
     if (status == 0) return writer;
@@ -393,11 +376,7 @@ void sqlite_writer_read_stats(struct sqlite_writer *writer, struct store_stats *
 
 /* False when the thread has not ended by then. */
 static bool wait_for_end(struct sqlite_writer *writer, uint64_t time_ns) {
-  struct timespec until = {.tv_sec = (time_t)(time_ns / (1000 * MS_NS)),
-                           .tv_nsec = (long)(time_ns % (1000 * MS_NS))};
-  int status = 0;
-  while (!writer->ended && status == 0)
-    status = pthread_cond_timedwait(&writer->ends, &writer->lock, &until);
+  while (!writer->ended && condition_wait_until(&writer->ends, &writer->lock, time_ns)) continue;
   return writer->ended;
 }
 
