@@ -303,6 +303,12 @@ describe("provider contract", function()
     end)
 
 
+    it("names a handler whose type is longer than what is kept of one", function()
+      assert.truthy(faults_in(('on = { ["%s"] = print }'):format(("t"):rep(101))):find("is never called", 1, true))
+      assert.equal("", faults_in(('on = { ["%s"] = print }'):format(("t"):rep(100))))
+    end)
+
+
     it("names an answer of its own that would make senders send again", function()
       assert.truthy(faults_in("respond = { status = 500 }"):find("from 200 to 299", 1, true))
       assert.truthy(faults_in("respond = { state = 200 }"):find("respond.state: unknown key", 1, true))

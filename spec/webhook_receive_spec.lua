@@ -193,6 +193,14 @@ describe("receiving a webhook", function()
   end)
 
 
+  it("finds the handler of a type by what is kept of it, each time it is read", function()
+    local long = "long." .. ("x"):rep(200)
+    local event = acme:await(acme:post { type = long, id = "long" }, "failed")
+    assert.equal(long:sub(1, 100), event.event_type)
+    assert.truthy(event.error_message:find('"' .. long:sub(1, 100) .. '"', 1, true))
+  end)
+
+
   it("takes a form", function()
     local id = acme:post("type=ok&id=form-1&n=9", { type = "application/x-www-form-urlencoded" })
     local event = acme:await(id, "completed")
@@ -201,7 +209,7 @@ describe("receiving a webhook", function()
   end)
 
 
-  it("refuses a wrong signature with 401, and stores nothing", function()
+  it("property 51: refuses a wrong signature with 401, before anything is stored or run", function()
     local before = acme:metric('tidegate_webhooks_received_total{integration="acme",outcome="unauthorized"}') or 0
     local body = json.encode { type = "ok", id = "evt_forged" }
     local attempts = {

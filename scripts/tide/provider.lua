@@ -8,6 +8,7 @@ local provider_auth = require "tide.provider_auth"
 local schema = require "tide.schema"
 local settings = require "tide.settings"
 local settings_type = require "tide.settings_type"
+local column_text = require "tide.webhook.column_text"
 local signatures = require "tide.webhook.signatures"
 local suggest = require "tide.suggest"
 local view = require "tide.view"
@@ -341,6 +342,9 @@ local function check_handlers(check, handlers, keys)
     local handler = handlers[name]
     if type(name) ~= "string" or (type(handler) ~= "function" and handler ~= false) then
       check:fault(below(below(keys, "on"), name), "must be a function, or false for nothing to do")
+    elseif #name > column_text.TYPE_MAX then
+      check:fault(below(below(keys, "on"), name), ("is never called: of a type %d bytes are kept"):format(
+        column_text.TYPE_MAX))
     end
   end
 end

@@ -5,6 +5,7 @@ local crypto = require "tide.crypto"
 local errors = require "tide.errors"
 local json = require "tide.json"
 local script = require "tide.script"
+local column_text = require "tide.webhook.column_text"
 local signatures = require "tide.webhook.signatures"
 
 local M = {}
@@ -72,7 +73,7 @@ end
 -- { type, id, key, payload } of the one event of a request.
 function Definition:single(payload, headers)
   return {
-    type = self:read("event_type", payload, headers) or "",
+    type = column_text.type(self:read("event_type", payload, headers)) or "",
     id = self:read("event_id", payload, headers),
     key = self:read("ordering_key", payload, headers),
     payload = payload,
@@ -105,7 +106,7 @@ function Definition:unpack(payload, headers)
       error(errors.new("script_error", ("events: item %d: %s"):format(index, message)), 0)
     end
     items[index] = {
-      type = text_of(event.type, "the type of an event") or "",
+      type = column_text.type(text_of(event.type, "the type of an event")) or "",
       id = text_of(event.id, "the id of an event"),
       key = text_of(event.ordering_key, "the ordering key of an event")
         or self:read("ordering_key", event.payload, headers),

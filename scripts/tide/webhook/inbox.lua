@@ -9,6 +9,7 @@ local alerts = require "tide.alerts"
 local errors = require "tide.errors"
 local script = require "tide.script"
 local clean_headers = require "tide.webhook.clean_headers"
+local column_text = require "tide.webhook.column_text"
 local ending = require "tide.webhook.ending"
 local events = require "tide.webhook.events"
 local payloads = require "tide.webhook.payload"
@@ -17,30 +18,6 @@ local M = {}
 
 -- What the bodies of an envelope's events are, whatever the envelope is.
 local ENVELOPED = "application/json"
--- Bytes of the columns.
-local TYPE_MAX, TEXT_MAX = 100, 255
-
-
-local function cut(text, length)
-  if text == nil or #text <= length then
-    return text
-  end
-  -- Not in the middle of a character.
-  local at = utf8.offset(text, 0, length + 1)
-  return text:sub(1, (at or length + 1) - 1)
-end
-
-
--- Valid UTF-8 for the columns that are text, whatever a sender writes.
-local function clean(text, length)
-  if text == nil then
-    return nil
-  end
-  if not utf8.len(text) or text:find("\0", 1, true) then
-    text = text:gsub("[\0\128-\255]", "?")
-  end
-  return cut(text, length)
-end
 
 
 -- What is decided of an event when it comes: its state, and why.
@@ -51,7 +28,7 @@ local function settle(row, definition, item, now)
   elseif handler == nil and item.type ~= "" then
     row.status, row.processed_at, row.next_attempt_at = "failed", now, nil
     row.error_type = "not_found"
-    row.error_message = ("there is no handler for events of type %q"):format(clean(item.type, TYPE_MAX))
+    row.error_message = ("there is no handler for events of type %q"):format(item.type)
   end
 end
 
@@ -61,9 +38,9 @@ local function new_row(receipt, item, shared)
   local body = item.body or receipt.request.body
   local key = receipt.definition:dedupe_key(item, receipt.request.body)
   return {
-    id = uuid.v7(), event_type = clean(item.type, TYPE_MAX),
-    event_id = clean(item.id, TEXT_MAX) or key:match("sha256:(.*)$"),
-    ordering_key = item.key ~= "" and clean(item.key, TEXT_MAX) or nil,
+    id = uuid.v7(), event_type = item.type,
+    event_id = column_text.of(item.id) or key:match("sha256:(.*)$"),
+    ordering_key = item.key ~= "" and column_text.of(item.key) or nil,
     status = "pending", next_attempt_at = shared.created_at, attempts = 0,
     payload = (item.body or receipt.is_json) and body or nil, body = store.blob(body), key = key,
   }
@@ -106,9 +83,9 @@ local function shared_of(receipt, items)
   return {
     at = now, created_at = time.format(now), expires_at = time.format(now + integration.values.webhook_dedupe_seconds),
     integration_name = integration.name, source = definition.source ~= "" and definition.source or nil,
-    signature = signed and clean(headers[signed], TEXT_MAX),
+    signature = signed and column_text.of(headers[signed]),
     signature_verified = definition.scheme.name ~= "none", trace_id = receipt.trace_id,
-    content_type = items[1] and items[1].body and ENVELOPED or clean(request.headers["content-type"], TEXT_MAX),
+    content_type = items[1] and items[1].body and ENVELOPED or column_text.of(request.headers["content-type"]),
     provider_version = integration.version,
     headers = headers, headers_text = assert(json.encode(headers)),
     poisoned = integration.values.webhook_poisoned_key,
