@@ -55,12 +55,25 @@ describe("the gate of webhooks", function()
       'trusted_proxies = { "127.0.0.1", "10.0.0.0/8" },')
     for forwarded, expected in pairs {
       ["203.0.113.7"] = 200, ["198.51.100.1, 203.0.113.7"] = 200, ["203.0.113.7, 198.51.100.1"] = 403,
-      ["203.0.113.7, 10.1.1.1"] = 200, ["203.0.113.7:1234"] = 200, ["[2001:db8::5]:443"] = 200, ["2001:db8::5"] = 200,
+      ["203.0.113.7, 10.1.1.1"] = 200, ["203.0.113.7:1234"] = 200,
+      ["198.51.100.1, 203.0.113.7:1234"] = 200, ["[2001:db8::5]:443"] = 200, ["2001:db8::5"] = 200,
       ["unknown"] = 403, ["unix"] = 403, ["203.0.113.7, unix"] = 403, [", ,"] = 403, ["10.1.1.1"] = 403,
     } do
       assert.equal(expected, (send(forwarded)), forwarded)
     end
     assert.equal(403, (send()))
+  end)
+
+
+  it("reads a long X-Forwarded-For in time", function()
+    local gate = require "tide.webhook.gate"
+    for _, text in ipairs { (" "):rep(30000) .. "x", "x" .. (" "):rep(30000) .. "x",
+      ("10.0.0.1,"):rep(3400), (","):rep(30000), ("1"):rep(30000), "[" .. ("x"):rep(30000), (" ,"):rep(15000) } do
+      local started = os.clock()
+      local source = gate.source_address({ peer = "10.0.0.1:5", header = function() return text end }, { "10.0.0.0/8" })
+      assert.equal("string", type(source))
+      assert.is_true(os.clock() - started < 0.1, text:sub(1, 20))
+    end
   end)
 
 

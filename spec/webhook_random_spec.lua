@@ -221,4 +221,27 @@ describe("random webhooks", function()
       end
     end
   end)
+
+
+  -- As long as a head may be. What is read in the square of its length takes a second or more.
+  it("are read in time, however long what is repeated in them is", function()
+    for _, piece in ipairs { "x", " ", ",", "=", "/", ":", ".", "1", "v1,", "t=", "[", "a/", " ,", "x=1,", "v1 " } do
+      local long = piece:rep(30000 // #piece)
+      for _, value in ipairs { long, long .. "x", "v1," .. long, "https://" .. long, "10.0.0.1," .. long } do
+        for _, scheme in ipairs(schemes()) do
+          local request = { method = "POST", url = value, path = value, query = value, headers = {}, body = "{}",
+            tolerance_seconds = 300 }
+          for _, name in ipairs(HEADERS) do
+            request.headers[name] = value
+          end
+          request.headers["webhook-id"], request.headers["webhook-timestamp"] = "id", tostring(NOW)
+          local list = { { value = "k", id = "k" } }
+          local started = os.clock()
+          scheme.verify(request, { secret = list, username = list, password = list }, NOW)
+          local seconds = os.clock() - started
+          assert.is_true(seconds < 0.3, ("%s took %.2f s for %q…"):format(scheme.name, seconds, value:sub(1, 20)))
+        end
+      end
+    end
+  end)
 end)

@@ -251,6 +251,18 @@ describe("receiving a webhook", function()
   end)
 
 
+  it("makes the address that was signed in time, whatever Host says", function()
+    local receive = require "tide.webhook.receive"
+    local request = { method = "POST", target = "/x", body = "", header_table = function()
+      return { host = ("/"):rep(30000) .. "x", ["x-forwarded-proto"] = "gopher" }
+    end }
+    local started = os.clock()
+    local signed = receive.signed_request({}, { integration = { values = {} } }, request)
+    assert.equal("http://////", signed.url:sub(1, 11))
+    assert.is_true(os.clock() - started < 0.1)
+  end)
+
+
   it("is known at its address alone", function()
     for path, code in pairs {
       ["/api/v1/webhooks/nobody"] = "no_such_operation", ["/api/v1/webhooks/plain"] = "no_such_operation",

@@ -10,6 +10,8 @@ local time = require "tide.time"
 local M = {}
 
 local WINDOW_SECONDS = 60
+-- Proxies behind one another that are looked through.
+local HOPS_MAX = 32
 -- Addresses that are counted at a time; when there are more, counting begins anew.
 local ADDRESSES_MAX = 10000
 
@@ -29,9 +31,10 @@ local function networks_of(list)
 end
 
 
--- "10.0.0.1:80", "[::1]:80", "10.0.0.1", "::1" -> the address alone
+-- "10.0.0.1:80", "[::1]:80", "10.0.0.1", "::1", with white space around -> the address alone
 local function bare(text)
-  return text:match("^%[([^%]]*)%]") or text:match("^(%d[%d.]*):%d+$") or text:match("^%s*(.-)%s*$")
+  text = text:match("^%s*(.*%S)") or ""
+  return text:match("^%[([^%]]*)%]") or text:match("^(%d[%d.]*):%d+$") or text
 end
 
 
@@ -43,8 +46,9 @@ function M.source_address(request, proxies)
     return source
   end
   local trusted = networks_of(proxies)
-  local forwarded = request:header("x-forwarded-for")
-  while forwarded and trusted:contain(source) do
+  local forwarded, hops = request:header("x-forwarded-for"), 0
+  while forwarded and hops < HOPS_MAX and trusted:contain(source) do
+    hops = hops + 1
     local before, last = forwarded:match("^(.*),([^,]*)$")
     source, forwarded = bare(last or forwarded), before
   end

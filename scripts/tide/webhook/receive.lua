@@ -17,6 +17,8 @@ local inbox = require "tide.webhook.inbox"
 local M = {}
 
 local RETRY_AFTER_SECONDS = 30
+-- What a proxy may say that it took a request by.
+local SCHEMES = { http = "http", https = "https" }
 
 counters.describe("webhooks_received_total", "counter", "Webhook requests, by what became of them.")
 counters.describe("webhook_secret_matches_total", "counter", "Signatures that were right, by the secret.")
@@ -93,12 +95,11 @@ end
 
 -- The address that the sender has signed: the public one where it is known.
 local function url_of(config, request, headers)
-  local origin = config.public_url
-  if not origin then
-    local scheme = headers["x-forwarded-proto"] or config.tls and "https" or "http"
-    origin = scheme .. "://" .. (headers.host or "localhost")
+  if config.public_url then
+    return config.public_url:gsub("/+$", "") .. request.target
   end
-  return origin:gsub("/+$", "") .. request.target
+  local scheme = SCHEMES[headers["x-forwarded-proto"]] or config.tls and "https" or "http"
+  return scheme .. "://" .. (headers.host or "localhost") .. request.target
 end
 
 

@@ -38,10 +38,11 @@ end
 -- Verifying ---------------------------------------------------------------------------------------
 
 
--- The signatures of a header by version, as text. Versions that we do not know are skipped.
+-- The signatures of a header by version, as text. Versions that we do not know are skipped. The frontier
+-- keeps a long run of letters from being tried again from each of them.
 local function split(text)
   local by_version, count = { v1 = {}, v1a = {} }, 0
-  for version, signature in text:gmatch("(%w+),([^%s,]+)") do
+  for version, signature in text:gmatch("%f[%w](%w+),([^%s,]+)") do
     local list = by_version[version]
     if list then
       list[#list + 1] = signature
