@@ -88,11 +88,24 @@ function host.wait_signal() end
 --- Tells every worker to run its `stop` function (the second result of entry), waits, joins the threads.
 ---@param seconds number then tasks are cancelled
 function host.stop_workers(seconds) end
---- Publishes immutable bytes under a name, for all workers; the version counts up.
----@return integer version
-function host.publish(name, bytes) end
+--- Publishes immutable bytes under a name, for all workers; the version counts up. With a `version`
+--- of one's own nothing is published unless it is newer than what is there (nil): of several who
+--- publish what they read, the last to read wins.
+---@param version? integer
+---@return integer|nil version
+function host.publish(name, bytes, version) end
 ---@return string|nil bytes, integer? version
 function host.published(name) end
+--- A number that grows with whatever is published: what was read before is still true while it is the
+--- same. Costs a look at one word.
+---@return integer
+function host.changes() end
+--- Waits until something is published after `host.changes` said `seen`, `seconds` at most. May return
+--- early; look again at what you wait for.
+---@param seen integer
+---@param seconds number
+---@return integer changes
+function host.wait_changes(seen, seconds) end
 
 --- Unix process facts for /metrics.
 ---@return { cpu_seconds: number, resident_bytes: integer, pid: integer }

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/waiter.h"
 #include "bind/host_files.h"
+#include "bind/host_publications.h"
 #include "bind/host_workers.h"
 #include "bind/operation.h"
 #include "bind/shared.h"
@@ -24,12 +25,10 @@
 #include "engine/worker.h"
 #include "io/address.h"
 #include "io/listener.h"
-#include "state/publication.h"
 
 #define RESERVED_MAX 32
 #define ADVANCE_SECONDS_MAX 1e9
 #define RESERVED_KEY "tidegate.reserved"
-#define PUBLICATION_BYTES_MAX (64 * 1024 * 1024)
 
 #ifndef TIDEGATE_VERSION
 #define TIDEGATE_VERSION "0.1.0"
@@ -133,30 +132,6 @@ static int l_release(lua_State *L) {
     lua_seti(L, -2, i);
   }
   return 0;
-}
-
-/* --- publications --- */
-
-static int l_publish(lua_State *L) {
-  size_t length;
-  const char *name = luaL_checkstring(L, 1);
-  const char *bytes = luaL_checklstring(L, 2, &length);
-  luaL_argcheck(L, length <= PUBLICATION_BYTES_MAX, 2, "more than 64 MB");
-  uint64_t version = publication_put(shared_of(L)->publications, name, bytes, length);
-  if (version == 0) return luaL_error(L, "no memory or no room to publish '%s'", name);
-  lua_pushinteger(L, (lua_Integer)version);
-  return 1;
-}
-
-static int l_published(lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
-  struct operation *operation = operation_open(L, publication_release_pointer);
-  struct publication *publication = publication_get(shared_of(L)->publications, name);
-  if (publication == NULL) return 0;
-  operation_hold(L, operation, publication);
-  lua_pushlstring(L, publication_bytes(publication), publication_length(publication));
-  lua_pushinteger(L, (lua_Integer)publication_version_of(publication));
-  return 2;
 }
 
 /* --- signals --- */
@@ -282,8 +257,6 @@ static const luaL_Reg functions[] = {
     {"check_address", l_check_address},
     {"reserve", l_reserve},
     {"release", l_release},
-    {"publish", l_publish},
-    {"published", l_published},
     {"wait_signal", l_wait_signal},
     {"process", l_process},
     {"set_memory_limit", l_set_memory_limit},
@@ -307,6 +280,7 @@ int luaopen_tide_host(lua_State *L) {
   struct worker *worker = worker_of(L);
   luaL_newlib(L, functions);
   host_files_register(L);
+  host_publications_register(L);
   host_workers_register(L);
   lua_pushinteger(L, worker_index(worker));
   lua_setfield(L, -2, "worker");

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,8 @@ struct publications {
   pthread_mutex_t mutex;
   struct entry entries[PUBLICATION_NAMES_MAX];
   size_t count;
+  atomic_uint_fast64_t changes; /* written under the mutex */
+  struct waiter_list waiters;
 };
 
 struct publications *publications_new(void) {
@@ -62,24 +65,71 @@ static struct publication *copy(const void *bytes, size_t length) {
   return publication;
 }
 
+/* Puts it under its version, or under the next one when that is 0; whose reference is then due. The
+ * mutex is held. */
+static enum publication_outcome put(struct publications *publications, const char *name,
+                                    struct publication *publication,
+                                    struct publication **superseded) {
+  *superseded = publication;
+  struct entry *entry = find_or_add(publications, name);
+  if (entry == NULL) return PUBLICATION_FAILED;
+  uint64_t current = entry->current != NULL ? entry->current->version : 0;
+  if (publication->version == 0) publication->version = current + 1;
+  if (publication->version <= current) return PUBLICATION_NOT_NEWER;
+  *superseded = entry->current;
+  entry->current = publication;
+  atomic_fetch_add(&publications->changes, 1);
+  waiter_list_wake(&publications->waiters);
+  return PUBLICATION_PUT;
+}
+
+enum publication_outcome publication_put_version(struct publications *publications,
+                                                 const char *name, const void *bytes, size_t length,
+                                                 uint64_t version) {
+  struct publication *publication =
+      strlen(name) <= PUBLICATION_NAME_MAX ? copy(bytes, length) : NULL;
+  if (publication == NULL) return PUBLICATION_FAILED;
+  struct publication *superseded;
+  publication->version = version;
+  pthread_mutex_lock(&publications->mutex);
+  enum publication_outcome outcome = put(publications, name, publication, &superseded);
+  pthread_mutex_unlock(&publications->mutex);
+  publication_release(superseded);
+  return outcome;
+}
+
 uint64_t publication_put(struct publications *publications, const char *name, const void *bytes,
                          size_t length) {
-  if (strlen(name) > PUBLICATION_NAME_MAX) return 0;
-  struct publication *publication = copy(bytes, length);
+  struct publication *publication =
+      strlen(name) <= PUBLICATION_NAME_MAX ? copy(bytes, length) : NULL;
   if (publication == NULL) return 0;
-  struct publication *previous = NULL;
-  uint64_t version = 0;
+  struct publication *superseded;
+  publication->version = 0;
   pthread_mutex_lock(&publications->mutex);
-  struct entry *entry = find_or_add(publications, name);
-  if (entry != NULL) {
-    previous = entry->current;
-    version = previous != NULL ? previous->version + 1 : 1;
-    publication->version = version;
-    entry->current = publication;
-  }
+  bool is_put = put(publications, name, publication, &superseded) == PUBLICATION_PUT;
+  uint64_t version = publication->version;
   pthread_mutex_unlock(&publications->mutex);
-  publication_release(entry != NULL ? previous : publication);
-  return version;
+  publication_release(superseded);
+  return is_put ? version : 0;
+}
+
+uint64_t publications_changes(const struct publications *publications) {
+  return atomic_load(&publications->changes);
+}
+
+bool publications_wait(struct publications *publications, uint64_t seen, struct waiter *waiter,
+                       wake_fn wake, void *argument) {
+  pthread_mutex_lock(&publications->mutex);
+  bool is_unchanged = atomic_load(&publications->changes) == seen;
+  if (is_unchanged) waiter_add(&publications->waiters, waiter, wake, argument);
+  pthread_mutex_unlock(&publications->mutex);
+  return is_unchanged;
+}
+
+void publications_leave(struct publications *publications, struct waiter *waiter) {
+  pthread_mutex_lock(&publications->mutex);
+  waiter_remove(waiter);
+  pthread_mutex_unlock(&publications->mutex);
 }
 
 struct publication *publication_get(struct publications *publications, const char *name) {

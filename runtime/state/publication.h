@@ -5,10 +5,13 @@
 #ifndef TIDEGATE_STATE_PUBLICATION_H
 #define TIDEGATE_STATE_PUBLICATION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define PUBLICATION_NAMES_MAX 64
+#include "base/waiter.h"
+
+#define PUBLICATION_NAMES_MAX 512 /* each worker has one to answer by */
 #define PUBLICATION_NAME_MAX 63
 
 struct publications;
@@ -22,6 +25,25 @@ void publications_free(struct publications *publications);
  * ran out, the name is too long or PUBLICATION_NAMES_MAX names are there. */
 uint64_t publication_put(struct publications *publications, const char *name, const void *bytes,
                          size_t length);
+
+enum publication_outcome { PUBLICATION_PUT, PUBLICATION_NOT_NEWER, PUBLICATION_FAILED };
+
+/* The same with a version of the caller's: nothing is put unless it is newer than what is there,
+ * so that of several who put what they read, the last to read wins. */
+enum publication_outcome publication_put_version(struct publications *publications,
+                                                 const char *name, const void *bytes, size_t length,
+                                                 uint64_t version);
+
+/* A number that grows with each put under any name: what was read before is still true while it is
+ * the same. Takes no lock. */
+uint64_t publications_changes(const struct publications *publications);
+/* Wakes at the next put; false, and nothing will be woken, when there was one since `seen`. `wake`
+ * is called once, on the thread that puts, under the lock of all publications. */
+bool publications_wait(struct publications *publications, uint64_t seen, struct waiter *waiter,
+                       wake_fn wake, void *argument);
+/* No effect on one that does not wait. */
+void publications_leave(struct publications *publications, struct waiter *waiter);
+
 /* A reference, or NULL when nothing was put under the name. */
 struct publication *publication_get(struct publications *publications, const char *name);
 /* The version that publication_get would return; 0 for none. */

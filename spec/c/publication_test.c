@@ -95,6 +95,35 @@ static void readers_see_whole_versions_in_order(void **state) {
   }
 }
 
+static void of_versions_the_newest_stays(void **state) {
+  assert_int_equal(publication_put_version(*state, "n", "b", 1, 20), PUBLICATION_PUT);
+  assert_int_equal(publication_put_version(*state, "n", "a", 1, 10), PUBLICATION_NOT_NEWER);
+  assert_int_equal(publication_put_version(*state, "n", "c", 1, 20), PUBLICATION_NOT_NEWER);
+  struct publication *publication = publication_get(*state, "n");
+  assert_memory_equal(publication_bytes(publication), "b", 1);
+  publication_release(publication);
+  assert_int_equal(publication_put(*state, "n", "d", 1), 21);
+}
+
+static void count_wake(void *argument) {
+  ++*(int *)argument;
+}
+
+static void a_put_wakes_all_who_wait_and_changes_the_number(void **state) {
+  struct waiter waiters[2] = {{0}};
+  int wakes[2] = {0};
+  uint64_t seen = publications_changes(*state);
+  for (int index = 0; index < 2; index++)
+    assert_true(publications_wait(*state, seen, &waiters[index], count_wake, &wakes[index]));
+  publications_leave(*state, &waiters[1]);
+  publication_put(*state, "n", "x", 1);
+  publication_put_version(*state, "n", "x", 1, 1);
+  assert_int_equal(wakes[0], 1);
+  assert_int_equal(wakes[1], 0);
+  assert_int_equal(publications_changes(*state), seen + 1);
+  assert_false(publications_wait(*state, seen, &waiters[0], count_wake, &wakes[0]));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, new_publications, free_publications)
 
 int main(void) {
@@ -102,6 +131,8 @@ int main(void) {
       CASE(what_was_put_is_what_is_got),
       CASE(who_holds_the_old_bytes_keeps_them),
       CASE(names_are_bounded_in_number_and_length),
+      CASE(of_versions_the_newest_stays),
+      CASE(a_put_wakes_all_who_wait_and_changes_the_number),
       CASE(readers_see_whole_versions_in_order),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
