@@ -31,6 +31,7 @@
 #include "bind/text.h"
 #include "bind/time.h"
 #include "bind/tls.h"
+#include "bind/trial.h"
 #include "bind/uuid.h"
 #include "bind/xml.h"
 #include "engine/app.h"
@@ -59,6 +60,7 @@ static const luaL_Reg modules[] = {
     {"tide.state.singleflight", luaopen_tide_state_singleflight},
     {"tide.state.slots", luaopen_tide_state_slots},
     {"tide.state.statistics", luaopen_tide_state_statistics},
+    {"tide.state.trial", luaopen_tide_state_trial},
     {"tide.store", luaopen_tide_store},
     {"tide.text", luaopen_tide_text},
     {"tide.time", luaopen_tide_time},

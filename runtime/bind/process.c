@@ -20,6 +20,7 @@
 #include "state/secrets.h"
 #include "state/singleflight.h"
 #include "state/slots.h"
+#include "state/trial.h"
 
 #define LOG_WAIT_MS 2000
 #define CACHE_BYTES_MAX (128 * 1024 * 1024) /* until the configuration is read */
@@ -32,6 +33,7 @@ static int open_all(struct shared *shared) {
   if ((shared->breakers = breakers_new()) == NULL) return -1;
   if ((shared->limiters = limiters_new()) == NULL) return -1;
   if ((shared->slots = slots_table_new()) == NULL) return -1;
+  if ((shared->trials = trial_table_new()) == NULL) return -1;
   if ((shared->singleflight = singleflight_new()) == NULL) return -1;
   if ((shared->cache = cache_new(CACHE_BYTES_MAX)) == NULL) return -1;
   if ((shared->publications = publications_new()) == NULL) return -1;
@@ -65,6 +67,7 @@ void process_close(struct shared *shared) {
   cache_free(shared->cache);
   singleflight_free(shared->singleflight);
   call_statistics_free(shared->statistics);
+  name_table_free(shared->trials);
   name_table_free(shared->slots);
   limiters_free(shared->limiters);
   breakers_free(shared->breakers);

@@ -25,6 +25,7 @@ struct shared {
   struct breakers *breakers;
   struct limiters *limiters;
   struct name_table *slots;
+  struct name_table *trials; /* of new versions */
   struct call_statistics *statistics;
   struct singleflight *singleflight;
   struct cache *cache;
