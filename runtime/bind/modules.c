@@ -33,6 +33,7 @@
 #include "bind/tls.h"
 #include "bind/trial.h"
 #include "bind/uuid.h"
+#include "bind/watch.h"
 #include "bind/xml.h"
 #include "engine/app.h"
 
@@ -66,6 +67,7 @@ static const luaL_Reg modules[] = {
     {"tide.time", luaopen_tide_time},
     {"tide.tls", luaopen_tide_tls},
     {"tide.uuid", luaopen_tide_uuid},
+    {"tide.watch", luaopen_tide_watch},
     {NULL, NULL},
 };
 
