@@ -1,9 +1,11 @@
 local crypto = require "tide.crypto"
 local host = require "tide.host"
 local json = require "tide.json"
+local time = require "tide.time"
 local support = require "spec.support.service"
 
 local KEY <const> = crypto.base64(("k"):rep(32))
+local OTHER_KEY <const> = crypto.base64(("o"):rep(32))
 
 local SHOP <const> = [[
 local crypto = require "tide.crypto"
@@ -22,10 +24,16 @@ return {
 
 describe("tidegate secret", function()
   local project
-  local environment = { TIDEGATE_MASTER_KEY = KEY }
+  local environment
+
+
+  local function id_of(key)
+    return crypto.hex(crypto.digest("sha256", "tidegate key id" .. crypto.from_base64(key))):sub(1, 8)
+  end
 
 
   before_each(function()
+    environment = { TIDEGATE_MASTER_KEY = KEY }
     project = support.project { ["providers/shop.lua"] = SHOP }
   end)
 
@@ -100,6 +108,46 @@ describe("tidegate secret", function()
   end)
 
 
+  it("rotates: the previous value stays good for a day, or for as long as is said", function()
+    both_ways(function()
+      local fresh = answer_of({ "rotate", "shop", "webhook_secret" }, "only-value").data
+      assert.equal(json.null, fresh.previous_expires_at)
+      answer_of { "delete", "shop", "webhook_secret" }
+      answer_of({ "set", "shop", "api_key" }, "first-value")
+      local rotated = answer_of({ "rotate", "shop", "api_key" }, "second-value").data
+      assert.near(time.now() + 86400, time.parse(rotated.previous_expires_at), 20)
+      rotated = answer_of({ "rotate", "shop", "api_key", "--keep", "600" }, "third-value").data
+      assert.near(time.now() + 600, time.parse(rotated.previous_expires_at), 20)
+      assert.equal(crypto.hex(crypto.digest("sha256", "third-value")), digest_of_key())
+      rotated = answer_of({ "rotate", "shop", "api_key", "--keep", "0" }, "fourth-value").data
+      assert.equal(json.null, rotated.previous_expires_at)
+    end)
+  end)
+
+
+  it("seals what is stored under the first master key, and says how many; again there is nothing to do", function()
+    both_ways(function(service)
+      answer_of({ "set", "shop", "api_key" }, "first-value")
+      answer_of({ "rotate", "shop", "api_key" }, "second-value")
+      answer_of({ "set", "shop", "webhook_secret" }, "another-value")
+      if service then
+        assert.same({ resealed = 0, left = 0, key_id = id_of(KEY) }, answer_of({ "rekey" }).data)
+        return
+      end
+      environment.TIDEGATE_MASTER_KEY = OTHER_KEY .. "," .. KEY
+      assert.same({ resealed = 2, left = 0, key_id = id_of(OTHER_KEY) }, answer_of({ "rekey" }).data)
+      assert.same({ resealed = 0, left = 0, key_id = id_of(OTHER_KEY) }, answer_of({ "rekey" }).data)
+      environment.TIDEGATE_MASTER_KEY = OTHER_KEY
+      assert.equal(crypto.hex(crypto.digest("sha256", "second-value")), digest_of_key())
+      assert.is_string(answer_of({ "list", "shop" }).data[1].previous_expires_at)
+      environment.TIDEGATE_MASTER_KEY = KEY
+      assert.same({ resealed = 0, left = 2, key_id = id_of(KEY) }, answer_of({ "rekey" }).data)
+      local rows = project:query("SELECT new_value FROM audit_log WHERE action = 'secret.rekey'")
+      assert.same({ { new_value = '{"secrets":2}' } }, rows)
+    end)
+  end)
+
+
   it("takes the value as it is but for one line break at its end", function()
     for input, value in pairs { ["a\nb\n\n"] = "a\nb\n", ["a\r\n"] = "a", [" a "] = " a ", ["값"] = "값" } do
       answer_of({ "set", "shop", "api_key" }, input)
@@ -110,10 +158,13 @@ describe("tidegate secret", function()
 
   it("refuses what is wrong, naming no value", function()
     local usage = {
-      { {}, "set, list or delete%?" },
+      { {}, "set, rotate, list, delete or rekey%?" },
       { { "set", "shop" }, "names of an integration and of its secret" },
       { { "set", "shop", "api_key", "the-value" }, "comes from standard input" },
       { { "list" }, "name of an integration" },
+      { { "rotate", "shop" }, "names of an integration and of its secret" },
+      { { "rotate", "shop", "api_key", "the-value" }, "comes from standard input" },
+      { { "rekey", "shop" }, "too many arguments" },
       { { "delete", "shop", "../x" }, "names of an integration and of its secret" },
       { { "set", "shop", "api_key", "--keep-previous", "long" }, "takes a whole number" },
     }
@@ -151,6 +202,9 @@ describe("tidegate secret", function()
     assert.equal(1, code)
     assert.matches("set TIDEGATE_MASTER_KEY", err)
     local wrong = { TIDEGATE_MASTER_KEY = "short-key" }
+    code, _, err = project:run({ "secret", "rekey" }, {})
+    assert.equal(1, code)
+    assert.matches("there is no master key: set TIDEGATE_MASTER_KEY", err)
     code, _, err = project:run({ "secret", "set", "shop", "api_key" }, wrong, "the-value")
     assert.equal(1, code)
     assert.matches("key 1 of 1 is not 32 bytes in base64", err)

@@ -3,6 +3,7 @@ local json = require "tide.json"
 local support = require "spec.support.service"
 
 local KEY <const> = crypto.base64(("k"):rep(32))
+local OTHER_KEY <const> = crypto.base64(("o"):rep(32))
 
 local SHOP <const> = [[
 local crypto = require "tide.crypto"
@@ -131,5 +132,122 @@ describe("a secret in a file", function()
     assert.equal(204, (service:request("DELETE", path)))
     assert.equal("not_configured", seen())
     support.wait("the log", function() return count("is no file that could be read again") == 1 end)
+  end)
+end)
+
+
+describe("a master key in a file", function()
+  local project, service
+  local path = "/api/v1/integrations/shop/secrets/api_key"
+
+
+  local function serve()
+    service = project:serve { workers = 2, environment = { TIDEGATE_MASTER_KEY_FILE = project.folder .. "/key" } }
+  end
+
+
+  before_each(function()
+    project = support.project { ["providers/shop.lua"] = SHOP, key = KEY .. "\n" }
+  end)
+
+
+  after_each(function()
+    project:close()
+  end)
+
+
+  local function put(value)
+    local status, body = service:request("PUT", path, { json = { value = value } })
+    assert.equal(200, status, body.detail)
+  end
+
+
+  local function seen()
+    local status, body = service:call("shop", "look", { name = "api_key" })
+    return status == 200 and body.data.digest or body.detail
+  end
+
+
+  local function digest(value)
+    return crypto.hex(crypto.digest("sha256", value))
+  end
+
+
+  local function health_says(words)
+    local _, health = service:request("GET", "/health")
+    return json.encode(health.reasons):find(words) ~= nil
+  end
+
+
+  local function key_ids()
+    local ids = {}
+    for index, row in ipairs(project:query("SELECT key_id FROM secrets ORDER BY name")) do
+      ids[index] = row.key_id
+    end
+    return ids
+  end
+
+
+  local function id_of(key)
+    return digest("tidegate key id" .. crypto.from_base64(key)):sub(1, 8)
+  end
+
+
+  it("is read again when it changes: what is stored goes under the new one", function()
+    serve()
+    put("stored-value")
+    project:write("key", OTHER_KEY .. "," .. KEY)
+    support.wait("the keys to be taken", function()
+      return service:stdout():find("under another master key", 1, true)
+    end)
+    project:write("key", OTHER_KEY)
+    put("another-value")
+    assert.equal(digest("another-value"), seen())
+    assert.equal(0, service:stop())
+    assert.same({ id_of(OTHER_KEY) }, key_ids())
+    serve()
+    assert.equal(digest("another-value"), seen())
+    for _, key in ipairs { KEY, OTHER_KEY } do
+      assert.is_nil(service:stdout():find(key, 1, true))
+    end
+  end)
+
+
+  it("that is wrong leaves what it does not open, until the right one comes back", function()
+    serve()
+    put("stored-value")
+    assert.equal(0, service:stop())
+    project:write("key", OTHER_KEY)
+    serve()
+    local words = "api_key of shop is stored under the master key " .. id_of(KEY)
+    assert.matches(words, seen())
+    assert.is_true(health_says(words))
+    local _, status = service:request("GET", "/api/v1/status")
+    assert.matches(words, json.encode(status.data.secrets.faults))
+    assert.equal("not_configured", status.data.generation.integrations.shop)
+    project:write("key", KEY)
+    support.wait("the right key to be taken", function() return seen() == digest("stored-value") end)
+    assert.is_false(health_says(words))
+    assert.equal(0, service:stop())
+    assert.same({ id_of(KEY) }, key_ids())
+  end)
+
+
+  it("that is gone or malformed while the service runs leaves the values that are in force", function()
+    serve()
+    put("stored-value")
+    os.remove(project.folder .. "/key")
+    support.wait("the fault", function() return health_says("TIDEGATE_MASTER_KEY_FILE: could not read") end)
+    assert.equal(digest("stored-value"), seen())
+    put("second-value")
+    project:write("key", "not-a-master-key-at-all")
+    support.wait("the fault", function() return health_says("key 1 of 1 is not 32 bytes in base64") end)
+    assert.equal(digest("second-value"), seen())
+    assert.equal(503, (service:request("PUT", path, { json = { value = "third-value" } })))
+    project:write("key", KEY)
+    support.wait("the right key to be taken", function() return not health_says("MASTER_KEY") end)
+    put("third-value")
+    assert.equal(digest("third-value"), seen())
+    assert.is_nil(service:stdout():find("not-a-master-key-at-all", 1, true))
   end)
 end)

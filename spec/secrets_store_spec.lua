@@ -7,6 +7,7 @@ local task = require "tide.task"
 local time = require "tide.time"
 local master_key = require "tide.master_key"
 local secrets = require "tide.secrets"
+local secret_seals = require "tide.secret_seals"
 local secrets_store = require "tide.secrets_store"
 local opened = require "spec.support.store"
 
@@ -264,7 +265,7 @@ describe("the store of secrets", function()
       one.name))
     local before, unreadable = row("api_key"), row("other")
     variables.TIDEGATE_MASTER_KEY = OTHER_KEY .. "," .. KEY
-    secrets_store.reseal(getenv)
+    secret_seals.follow(getenv)
     variables.TIDEGATE_MASTER_KEY = OTHER_KEY
     assert.equal(master_key.load(getenv).id, row("api_key").key_id)
     assert.same({ before.updated_at, before.created_at, before.previous_expires_at },
@@ -281,7 +282,7 @@ describe("the store of secrets", function()
       assert(put("s" .. index, "value-number-" .. index))
     end
     variables.TIDEGATE_MASTER_KEY = OTHER_KEY .. "," .. KEY
-    secrets_store.reseal(getenv)
+    secret_seals.follow(getenv)
     variables.TIDEGATE_MASTER_KEY = OTHER_KEY
     assert.same({}, load())
     assert.equal("value-number-45", secrets.value(one, "s45"))

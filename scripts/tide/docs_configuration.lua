@@ -59,9 +59,11 @@ restart:
 
 ```sh
 tidegate secret set acme webhook_secret < new-secret       # from standard input, never an argument
-tidegate secret set acme webhook_secret --keep-previous 86400 < new-secret
+tidegate secret rotate acme webhook_secret < new-secret    # the value of before stays good for a day
+tidegate secret rotate acme webhook_secret --keep 600 < new-secret
 tidegate secret list acme                                  # names, sources and dates, never values
 tidegate secret delete acme webhook_secret                 # the environment's value, or none
+tidegate secret rekey                                      # all of them under the first master key
 ```
 
 The same over HTTP: `GET /api/v1/integrations/acme/secrets`, and `PUT` (`{"value",
@@ -80,11 +82,13 @@ long the previous one stays good: 0 ends it.
 
 Secrets are stored with AES-256-GCM under `TIDEGATE_MASTER_KEY`: 32 bytes in base64, as
 `openssl rand -base64 32` prints them. Without it nothing can be stored (`not_configured`), and the
-environment's secrets serve as ever.
+environment's secrets serve as ever. `TIDEGATE_MASTER_KEY_FILE` names a file with the same, which is read
+again when it changes.
 
-To change it, put the new key before the old one, separated by a comma, and start the service anew:
-the first encrypts, all decrypt, and at the start what is stored goes under the first. At the next
-start the old one may be left out; keep it with the backups that were made under it.
+To change the key, put the new one before the old one, separated by a comma: the first encrypts, all
+decrypt. At the start, and when the file has changed, what is stored goes under the first; `tidegate secret
+rekey` does so too and says how many there were (`resealed`) and how many no key opens (`left`). Then the
+old one may be left out; keep it with the backups that were made under it.
 
 A malformed key, or one that is not that of a row, leaves what is stored as it is and the secret
 missing (`not_configured`), even where the environment has one, which may have been replaced long

@@ -1,5 +1,8 @@
 -- TIDEGATE_MASTER_KEY: what stored secrets are encrypted under. 32 bytes in base64; several, separated by
 -- commas, while one takes another's place: the first encrypts, all decrypt.
+--
+-- TIDEGATE_MASTER_KEY_FILE names a file with the same. The main worker reads it, at the start and when it
+-- changes (secret_files.lua); other workers find what it held in the table of secrets.
 
 local crypto = require "tide.crypto"
 local host = require "tide.host"
@@ -8,7 +11,11 @@ local state = require "tide.state.secrets"
 local M = {}
 
 M.VARIABLE = "TIDEGATE_MASTER_KEY"
+M.FILE_VARIABLE = M.VARIABLE .. "_FILE"
 
+local OWNER = "tidegate"
+local FILE_ENTRY = "master_key_file"
+local FILE_BYTES_MAX = 4096
 local KEY_BYTES = 32
 local KEYS_MAX = 16
 local ID_DIGITS = 8
@@ -37,7 +44,7 @@ end
 local function conceal(parts)
   for index = 1, math.min(#parts, KEYS_MAX) do
     if parts[index] ~= "" then
-      pcall(state.put, "tidegate", "master_key_" .. index, parts[index], "environment")
+      pcall(state.put, OWNER, "master_key_" .. index, parts[index], "environment")
     end
   end
 end
@@ -65,10 +72,61 @@ local function parse(parts)
 end
 
 
+--- The file with the keys; nil when there is none, or the variable itself holds them.
+---@param getenv? fun(name: string): string|nil
+---@return string|nil
+function M.path(getenv)
+  getenv = getenv or host.getenv
+  local text, path = getenv(M.VARIABLE), getenv(M.FILE_VARIABLE)
+  if (text == nil or text == "") and path ~= "" then
+    return path
+  end
+end
+
+
+-- A pipe can be read once, and never while others wait for this worker.
+local function is_read_already(path)
+  return host.stat(path) == "other" and state.get(OWNER, FILE_ENTRY) ~= nil
+end
+
+
+--- Takes what the file holds now, if the keys are in one, for all workers; nil and a message when it cannot
+--- be read or holds none: what it held before stays.
+---@param getenv? fun(name: string): string|nil
+---@return true|nil, string? message
+function M.read_file(getenv)
+  local path = M.path(getenv)
+  if path == nil or is_read_already(path) then
+    return true
+  end
+  local text, message = host.read_file(path, FILE_BYTES_MAX)
+  if text == nil then
+    return nil, ("%s: could not read %s: %s"):format(M.FILE_VARIABLE, path, message)
+  end
+  text = text:match("^%s*(.-)%s*$")
+  if text == "" then
+    return nil, ("%s: %s is empty"):format(M.FILE_VARIABLE, path)
+  end
+  conceal(split(text))
+  if not pcall(state.put, OWNER, FILE_ENTRY, text, "file") then
+    return nil, M.FILE_VARIABLE .. ": the process holds as many secrets as it can"
+  end
+  return true
+end
+
+
+local function text_of(getenv)
+  if M.path(getenv) then
+    return (state.get(OWNER, FILE_ENTRY))
+  end
+  return (getenv or host.getenv)(M.VARIABLE)
+end
+
+
 --- The keys of the environment: false when there are none, nil and what is wrong with them.
 ---@param getenv? fun(name: string): string|nil
 function M.load(getenv)
-  local text = (getenv or host.getenv)(M.VARIABLE)
+  local text = text_of(getenv)
   if text == nil or text == "" then
     return false
   end

@@ -3,6 +3,7 @@
 
 local host = require "tide.host"
 local json = require "tide.json"
+local view = require "tide.view"
 
 local M = {}
 
@@ -48,7 +49,25 @@ function M.set(owner, name, words)
 end
 
 
---- One sentence each, of the owners that `sees(owner)` lets through.
+--- Forgets faults of secrets that no integration of a generation declares (any more). The caller holds the
+--- lock, as for `set`.
+---@param generation table
+function M.keep(generation)
+  local declared = {}
+  for _, integration in pairs(generation.integrations) do
+    declared[integration.owner or integration.name] = integration.declared_secrets
+  end
+  for owner, faults in pairs(view.copy(M.all())) do
+    for name in pairs(faults) do
+      if owner ~= M.SERVICE and not (declared[owner] and declared[owner][name]) then
+        M.set(owner, name, nil)
+      end
+    end
+  end
+end
+
+
+--- One sentence each, sorted, of the owners that `sees(owner)` lets through.
 function M.sentences(sees)
   local list = {}
   for owner, faults in pairs(M.all()) do
@@ -60,6 +79,7 @@ function M.sentences(sees)
       end
     end
   end
+  table.sort(list)
   return list
 end
 

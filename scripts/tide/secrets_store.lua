@@ -26,13 +26,9 @@ M.KEEP_SECONDS_MAX = 31536000
 -- Left to tokens that the host fetches, which nobody could refuse as clearly.
 local BYTES_SPARE = 32768
 local CLEAN_SECONDS = 60
-local RESEAL_ROWS = 20
 
 local FIND_ALL = "SELECT " .. row_of.COLUMNS .. " FROM secrets WHERE integration_name = $1 ORDER BY name"
 local FIND = "SELECT " .. row_of.COLUMNS .. " FROM secrets WHERE integration_name = $1 AND name = $2"
--- In the order of the primary key, which a new writing of a row does not change.
-local FIND_OTHERS = "SELECT " .. row_of.COLUMNS .. " FROM secrets WHERE key_id <> $1 "
-  .. "AND (integration_name > $2 OR integration_name = $2 AND name > $3) ORDER BY integration_name, name LIMIT $4"
 local DELETE = "DELETE FROM secrets WHERE integration_name = $1 AND name = $2"
 local CLEAN = "UPDATE secrets SET previous_encrypted = NULL, previous_expires_at = NULL WHERE previous_expires_at <= $1"
 
@@ -85,15 +81,25 @@ local function load_integration(keys, integration, found)
 end
 
 
+-- The keys as they are now, and what is wrong with them.
+local function load_keys(getenv)
+  local _, unread = master_key.read_file(getenv)
+  local keys, fault = master_key.load(getenv)
+  fault = unread or fault
+  faults.set(faults.SERVICE, master_key.VARIABLE, fault)
+  return keys, fault
+end
+
+
 --- The secrets of a generation: those of the store, then those of the environment. Returns what is wrong
 --- with them, one sentence each; nil and a message when the store cannot be read: what the environment
---- says may have been replaced long ago. The store is open.
+--- says may have been replaced long ago. The store is open; on the main worker, before others change secrets.
 ---@param generation table
 ---@param getenv? fun(name: string): string|nil
 ---@return string[]|nil faults, string? message
 function M.load(generation, getenv)
-  local keys, fault = master_key.load(getenv)
-  faults.set(faults.SERVICE, master_key.VARIABLE, fault)
+  local keys, fault = load_keys(getenv)
+  faults.keep(generation)
   local found = { fault }
   for _, integration in pairs(generation.integrations) do
     local loaded, message = load_integration(keys, integration, found)
@@ -106,51 +112,18 @@ function M.load(generation, getenv)
 end
 
 
--- The statements that seal rows under the first key; those that cannot be opened stay as they are.
-local function reseal_statements(keys, rows)
-  local statements = {}
-  for _, row in ipairs(rows) do
-    local held = row_of.open(keys, row)
-    statements[#statements + 1] = held
-      and row_of.put_statement(keys, row.integration_name, row.name, held, row.updated_at)
+--- The same while the service runs, on the main worker: for a generation that takes the place of another,
+--- and for master keys that have changed. What cannot be opened or read now leaves the values that are in
+--- force.
+---@param generation table
+---@param getenv? fun(name: string): string|nil
+---@return string[]|nil faults, string? message
+function M.reload(generation, getenv)
+  local guard <close>, busy = secrets.enter()
+  if not guard then
+    return nil, busy.message
   end
-  return statements
-end
-
-
-local function reseal(keys)
-  local count, integration, name = 0, "", ""
-  while true do
-    local rows, message = store.query(FIND_OTHERS, keys.id, integration, name, RESEAL_ROWS)
-    if not rows or not rows[1] then
-      return rows and count, message
-    end
-    local statements, done = reseal_statements(keys, rows), true
-    if #statements > 0 then
-      done, message = store.transaction(statements)
-    end
-    if not done then
-      return nil, message
-    end
-    count = count + #statements
-    integration, name = rows[#rows].integration_name, rows[#rows].name
-  end
-end
-
-
---- Seals what is stored under other keys of the environment under the first, so that those can be left
---- out at the next start. Before anybody else changes secrets.
-function M.reseal(getenv)
-  local keys = master_key.load(getenv)
-  if not keys then
-    return
-  end
-  local count, message = reseal(keys)
-  if not count then
-    log.warn("stored secrets stay under the master keys that they were stored under", { error = message })
-  elseif count > 0 then
-    log.info("stored secrets are under another master key now", { secrets = count, key_id = keys.id })
-  end
+  return M.load(generation, getenv)
 end
 
 
@@ -290,7 +263,8 @@ local function keys_for(getenv)
     return keys
   end
   return nil, errors.new("not_configured", fault
-    or ("secrets can be stored only under a master key: set %s"):format(master_key.VARIABLE))
+    or ("secrets can be stored only under a master key: set %s or %s"):format(master_key.VARIABLE,
+      master_key.FILE_VARIABLE))
 end
 
 
@@ -405,10 +379,11 @@ end
 
 
 --- Drops previous values that have expired from the table and the store, until cancelled; its task.
-function M.start_cleaning(generation)
+---@param generation_of fun(): table the generation as it is then
+function M.start_cleaning(generation_of)
   return task.detach(function()
     while true do
-      clean(generation)
+      clean(generation_of())
       task.sleep(CLEAN_SECONDS)
     end
   end)

@@ -22,6 +22,7 @@ local policy_state = require "tide.policy_state"
 local project = require "tide.project"
 local retention = require "tide.retention"
 local secret_files = require "tide.secret_files"
+local secret_seals = require "tide.secret_seals"
 local secrets_store = require "tide.secrets_store"
 local status = require "tide.api.status"
 local tokens = require "tide.tokens"
@@ -85,12 +86,12 @@ function Service:load_secrets()
   local getenv = self.project.sources.getenv
   log_faults(self.generation.errors, "a provider did not load")
   self.secret_files = secret_files.new(self.generation, getenv)
-  secrets_store.reseal(getenv)
   local faults, message = secrets_store.load(self.generation, getenv)
   if not faults then
     return nil, message
   end
   log_faults(faults, "a secret could not be read")
+  secret_seals.follow(getenv)
   return true
 end
 
@@ -258,7 +259,7 @@ function Service:start(options)
   self.cleaner = idempotency.start_cleaning()
   self.secret_files:start()
   self.retention = retention.start(self.generation)
-  self.secrets_cleaner = secrets_store.start_cleaning(self.generation)
+  self.secrets_cleaner = secrets_store.start_cleaning(function() return self.generation end)
   self.policies:start()
   gauges.describe_generation(self.generation)
   log.info(("listening on %s with %d workers"):format(table.concat(self.shown, ", "),

@@ -18,7 +18,10 @@ M.MAX_CONFIG_BYTES = 1024 * 1024
 M.LAYERS = { "built-in", "provider", "defaults", "integration", "environment", "run-time" }
 
 -- Variables that mean something to the service itself.
-local RESERVED_VARIABLES = { TIDEGATE_MASTER_KEY = "the master key of stored secrets" }
+local RESERVED_VARIABLES = {
+  TIDEGATE_MASTER_KEY = "the master key of stored secrets",
+  TIDEGATE_MASTER_KEY_FILE = "the file of the master key",
+}
 
 
 -- Reading ---------------------------------------------------------------------------------------

@@ -177,6 +177,14 @@ function Exchange:refuse_integration(name)
 end
 
 
+-- What concerns all integrations is not for a token that is bound to some: an error for one.
+function Exchange:refuse_bound()
+  if self.identity.integrations then
+    return errors.new("forbidden", "this concerns all integrations, and this token is bound to some")
+  end
+end
+
+
 -- The integration that the path names, loaded; nil and an error.
 function Exchange:integration()
   local name = self.params.name

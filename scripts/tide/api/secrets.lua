@@ -1,7 +1,8 @@
 -- /api/v1/integrations/{name}/secrets: which there are and where they come from; storing, rotating and
--- taking away. Never their values.
+-- taking away; /api/v1/secrets/rekey: all of them under another master key. Never their values.
 
 local json = require "tide.json"
+local secret_seals = require "tide.secret_seals"
 local secrets_store = require "tide.secrets_store"
 local exchange = require "tide.api.exchange"
 
@@ -77,7 +78,22 @@ local function delete(current)
 end
 
 
+-- What is stored goes under the first of the master keys.
+local function rekey(current)
+  local result
+  local err = current:refuse_bound()
+  if not err then
+    result, err = secret_seals.renew(actor_of(current))
+  end
+  if not result then
+    return nil, err
+  end
+  return { status = 200, json = { data = result }, headers = NOT_KEPT }
+end
+
+
 M.routes = {
+  { "POST", "/api/v1/secrets/rekey", needs = "admin", handler = rekey },
   { "GET", "/api/v1/integrations/{name}/secrets", needs = "admin", handler = list },
   { "PUT", "/api/v1/integrations/{name}/secrets/{secret}", needs = "admin", handler = put },
   { "DELETE", "/api/v1/integrations/{name}/secrets/{secret}", needs = "admin", handler = delete },

@@ -6,6 +6,7 @@ local log = require "tide.log"
 local store = require "tide.store"
 local task = require "tide.task"
 local time = require "tide.time"
+local secret_faults = require "tide.secret_faults"
 local health = require "tide.api.health"
 local integrations = require "tide.api.integrations"
 local metrics = require "tide.api.metrics"
@@ -44,6 +45,9 @@ local function get(current)
       loaded = count_loaded(generation),
       integrations = integrations.statuses(current),
       errors = json.array({ table.unpack(integrations.faults(current)) }),
+    },
+    secrets = {
+      faults = json.array(secret_faults.sentences(function(name) return current:sees(name) end)),
     },
     store = {
       commits = stats.commits, rows = stats.rows, queries = stats.queries, waiting = stats.waiting,

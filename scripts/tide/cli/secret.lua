@@ -1,5 +1,6 @@
--- `tidegate secret`: stores, lists and deletes secrets of integrations, through the service where one
--- runs. A value comes from standard input, never from an argument, which others could see.
+-- `tidegate secret`: stores, rotates, lists and deletes secrets of integrations, and seals all of them under
+-- another master key, through the service where one runs. A value comes from standard input, never from an
+-- argument, which others could see.
 
 local host = require "tide.host"
 local boot = require "tide.boot"
@@ -7,19 +8,25 @@ local client = require "tide.client"
 local command_line = require "tide.command_line"
 local errors = require "tide.errors"
 local json = require "tide.json"
+local master_key = require "tide.master_key"
 local output = require "tide.output"
 local project = require "tide.project"
+local secret_seals = require "tide.secret_seals"
 local secrets_store = require "tide.secrets_store"
 
 local M = {}
 
-M.summary = "store, list and delete secrets of integrations"
-M.usage = "secret set INTEGRATION NAME [--keep-previous SECONDS] | list INTEGRATION | delete INTEGRATION NAME"
+M.summary = "store, rotate, list and delete secrets of integrations"
+M.usage = "secret set INTEGRATION NAME [--keep SECONDS] | rotate INTEGRATION NAME [--keep SECONDS] | "
+  .. "list INTEGRATION | delete INTEGRATION NAME | rekey"
 M.options = {
   command_line.CONFIG, command_line.JSON,
-  { name = "keep-previous", value = "SECONDS", number = true, help = "the value of before stays good for so long" },
+  { name = "keep", value = "SECONDS", number = true,
+    help = "the value of before stays good for so long: rotate, a day unless said; set, no longer" },
+  { name = "keep-previous", value = "SECONDS", number = true, help = "the same" },
 }
 
+local KEEP_SECONDS = 86400
 -- One more than a value may have, and a line break.
 local INPUT_BYTES_MAX = 65536 + 3
 local ACTOR = { actor = "command line" }
@@ -57,8 +64,11 @@ end
 
 function by_service.set(service, options, wanted)
   return output.answer(options, service:request("PUT", path_of(wanted.integration, wanted.name),
-    { value = wanted.value, keep_previous_seconds = options.keep_previous }))
+    { value = wanted.value, keep_previous_seconds = wanted.keep_seconds }))
 end
+
+
+by_service.rotate = by_service.set
 
 
 function by_service.list(service, options, wanted)
@@ -75,6 +85,11 @@ function by_service.delete(service, options, wanted)
 end
 
 
+function by_service.rekey(service, options)
+  return output.answer(options, service:request("POST", "/api/v1/secrets/rekey"))
+end
+
+
 local function finish(options, value, err)
   if value == nil then
     return 1, client.explain(errors.problem(err))
@@ -85,9 +100,12 @@ end
 
 
 function by_store.set(integration, options, wanted)
-  local entry, err = secrets_store.put(integration, wanted.name, wanted.value, options.keep_previous, ACTOR)
+  local entry, err = secrets_store.put(integration, wanted.name, wanted.value, wanted.keep_seconds, ACTOR)
   return finish(options, entry and { data = secrets_store.shown(entry) }, err)
 end
+
+
+by_store.rotate = by_store.set
 
 
 function by_store.list(integration, options)
@@ -102,6 +120,21 @@ end
 function by_store.delete(integration, options, wanted)
   local done, err = secrets_store.delete(integration, wanted.name, ACTOR)
   return finish(options, done and { deleted = wanted.name }, err)
+end
+
+
+-- Without its service, in the store of a project: all secrets under the first of the master keys.
+local function rekey_store(opened, options)
+  local ready, message = opened:open_locked()
+  if not ready then
+    return 1, message
+  end
+  ready, message = master_key.read_file()
+  if not ready then
+    return 1, message
+  end
+  local result, err = secret_seals.renew(ACTOR)
+  return finish(options, result and { data = result }, err)
 end
 
 
@@ -143,30 +176,43 @@ local function is_name(text)
 end
 
 
--- The action and what it is about; nil and what is wrong with the arguments.
-local function read_arguments(options)
-  local action = options[1]
-  if not by_store[action] then
-    return nil, "set, list or delete?"
-  end
-  local wanted = { integration = options[2], name = options[3] }
-  local is_complete = is_name(wanted.integration) and (action == "list" or is_name(wanted.name))
-  if not is_complete then
-    return nil, action == "list" and "the name of an integration is needed"
-      or "the names of an integration and of its secret are needed"
-  end
-  if #options > (action == "list" and 2 or 3) then
-    return nil, action == "set" and "the value comes from standard input, not from an argument" or "too many arguments"
-  end
-  return action, wanted
+-- What each action is about: how many names follow it, and whether it reads a value.
+local ACTIONS = {
+  set = { names = 2, reads = true },
+  rotate = { names = 2, reads = true },
+  list = { names = 1 },
+  delete = { names = 2 },
+  rekey = { names = 0 },
+}
+local NEEDS = { "the name of an integration is needed", "the names of an integration and of its secret are needed" }
+
+
+local function keep_seconds_of(action, options)
+  return options.keep or options.keep_previous or action == "rotate" and KEEP_SECONDS or nil
 end
 
 
-local function run(opened, action, options, wanted)
-  local service = client.find(opened)
-  if service then
-    return by_service[action](service, options, wanted)
+-- The action and what it is about; nil and what is wrong with the arguments.
+local function read_arguments(options)
+  local name = options[1]
+  local action = ACTIONS[name]
+  if not action then
+    return nil, "set, rotate, list, delete or rekey?"
   end
+  for index = 2, action.names + 1 do
+    if not is_name(options[index]) then
+      return nil, NEEDS[action.names]
+    end
+  end
+  if #options > action.names + 1 then
+    return nil, action.reads and "the value comes from standard input, not from an argument" or "too many arguments"
+  end
+  return name, { integration = options[2], name = options[3], keep_seconds = keep_seconds_of(name, options),
+    reads = action.reads }
+end
+
+
+local function run_in_store(opened, action, options, wanted)
   local integration, message = integration_of(opened, wanted.integration)
   local loaded
   if integration then
@@ -179,6 +225,18 @@ local function run(opened, action, options, wanted)
 end
 
 
+local function run(opened, action, options, wanted)
+  local service = client.find(opened)
+  if service then
+    return by_service[action](service, options, wanted)
+  end
+  if action == "rekey" then
+    return rekey_store(opened, options)
+  end
+  return run_in_store(opened, action, options, wanted)
+end
+
+
 function M.run(options)
   local action, wanted = read_arguments(options)
   if not action then
@@ -188,7 +246,7 @@ function M.run(options)
   if not opened then
     return 1, table.concat(faults, "\n")
   end
-  if action == "set" then
+  if wanted.reads then
     local message
     wanted.value, message = read_value()
     if not wanted.value then
