@@ -38,7 +38,8 @@ describe("the row of an Idempotency-Key", function()
 
   -- A call with a key, as the API asks for it.
   local function request(trace)
-    local current = exchange.new({}, { method = "POST", path = "/", header = function() end })
+    local instance = { live = { current = function() end } }
+    local current = exchange.new(instance, { method = "POST", path = "/", header = function() end })
     current.trace_id = trace or current.trace_id
     return {
       generation = { integrations = { shop = operation.integration } }, integration = "shop", operation = "order",

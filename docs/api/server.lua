@@ -71,6 +71,9 @@ function server.listen(address, handler, options) end
 ---@field address string what was bound, with the real port
 local Listener = {}
 
+--- The largest body of requests that begin from now on.
+---@param bytes integer
+function Listener:limit_body(bytes) end
 --- Stops accepting, once what waits in the backlog is accepted. Connections that are idle
 --- close 500 ms later, the last answer of each other one says `Connection: close`.
 function Listener:drain() end

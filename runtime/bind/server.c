@@ -213,6 +213,14 @@ static int l_close(lua_State *L) {
   return 0;
 }
 
+static int l_limit_body(lua_State *L) {
+  struct bound *bound = check_bound(L);
+  lua_Integer bytes = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, bytes > 0 && bytes <= BODY_BYTES_MAX, 2, "not a size of a body");
+  if (bound->listener != NULL) http_listener_limit_body(bound->listener, (size_t)bytes);
+  return 0;
+}
+
 static void set_count(lua_State *L, const char *name, uint64_t count) {
   lua_pushinteger(L, (lua_Integer)count);
   lua_setfield(L, -2, name);
@@ -283,10 +291,8 @@ static struct service *new_service(lua_State *L) {
 }
 
 static const luaL_Reg listener_methods[] = {
-    {"drain", l_drain},
-    {"close", l_close},
-    {"stats", l_stats},
-    {NULL, NULL},
+    {"limit_body", l_limit_body}, {"drain", l_drain}, {"close", l_close},
+    {"stats", l_stats},           {NULL, NULL},
 };
 
 static const luaL_Reg listener_metamethods[] = {

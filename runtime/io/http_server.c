@@ -180,6 +180,10 @@ const struct address *http_listener_address(const struct http_listener *listener
   return &listener->socket.address;
 }
 
+void http_listener_limit_body(struct http_listener *listener, size_t bytes) {
+  listener->limits.body_bytes = bytes;
+}
+
 void http_listener_drain(struct http_listener *listener) {
   if (listener->draining) return;
   listener_stop(&listener->socket);

@@ -102,6 +102,8 @@ struct http_listener *http_server_listen(struct http_server *server, const struc
                                          struct err *err);
 /* What was bound, with the real port. */
 const struct address *http_listener_address(const struct http_listener *listener);
+/* The largest body of requests that begin from now on. */
+void http_listener_limit_body(struct http_listener *listener, size_t bytes);
 /* Accepts what waits in the backlog, then closes the socket. Requests that have come are
  * answered, the last of each connection with "Connection: close". */
 void http_listener_drain(struct http_listener *listener);

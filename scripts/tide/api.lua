@@ -11,7 +11,7 @@ local M = {}
 
 local GROUPS = {
   "calls", "webhooks", "integrations", "policies", "secrets", "events", "alerts", "audit", "logs", "health",
-  "metrics", "windows", "status", "tokens", "page",
+  "metrics", "windows", "status", "reload", "tokens", "page",
 }
 
 
@@ -36,7 +36,7 @@ end
 
 -- Webhooks have limits of their own, and a listener takes what the largest allows.
 local function refuse_size(current, route)
-  local most = current.instance.generation.config.max_request_bytes
+  local most = current.generation.config.max_request_bytes
   if route.needs == "signature" or #current.request.body <= most then
     return nil
   end
@@ -59,8 +59,8 @@ local function handle(current)
 end
 
 
--- The handler of a listener. `instance` is what requests of this worker share: `generation`,
--- `tokens`, `processor` (of webhook events, where there is one).
+-- The handler of a listener. `instance` is what requests of this worker share: `live`, `workers`,
+-- `processor` (of webhook events, where there is one).
 function M.new(instance)
   return function(request)
     local current = exchange.new(instance, request)

@@ -2,78 +2,29 @@
 -- published, listens, and gives back the function that drains.
 
 local call = require "tide.call"
-local generation = require "tide.generation"
 local host = require "tide.host"
 local server = require "tide.server"
-local settings = require "tide.settings"
 local task = require "tide.task"
 local api = require "tide.api"
 local gauges = require "tide.gauges"
-local tokens = require "tide.tokens"
+local live = require "tide.live"
 local processor = require "tide.webhook.processor"
 
 local M = {}
 
-local SOURCES = "sources"
 local DRAIN_POLL_SECONDS = 0.005
--- As when config.lua is first read: its own limits are not known yet.
-local CONFIG_BUDGET_MS = 1000
-
-
--- The bytes of the files, not what they evaluate to: every worker evaluates them itself.
-local function pack_files(parts, kind, files)
-  for _, file in ipairs(files) do
-    parts[#parts + 1] = ("<s1s4s4s4"):pack(kind, file.name, file.path, file.text)
-  end
-end
 
 
 -- Publishes what was read of a project, for all workers.
 function M.publish(sources)
-  local parts = { ("<s4s4"):pack(sources.config_path, sources.config_text) }
-  pack_files(parts, "files", sources.files)
-  pack_files(parts, "scripts", sources.scripts)
-  pack_files(parts, "bundled", sources.bundled)
-  return host.publish(SOURCES, table.concat(parts))
+  return live.publish(sources)
 end
 
 
-local function unpack_sources(bytes)
-  local sources = { files = {}, scripts = {}, bundled = {} }
-  local at
-  sources.config_path, sources.config_text, at = ("<s4s4"):unpack(bytes)
-  while at <= #bytes do
-    local kind, name, path, text, after = ("<s1s4s4s4"):unpack(bytes, at)
-    table.insert(sources[kind], { name = name, path = path, text = text })
-    at = after
-  end
-  return sources
-end
-
-
-local function load_config(sources)
-  task.budget(CONFIG_BUDGET_MS, "loading " .. sources.config_path)
-  local config, fault = settings.load(sources.config_path, sources.config_text, host.getenv)
-  task.budget(nil)
-  return config, fault
-end
-
-
--- The generation of the published sources, ready for calls; nil and its faults.
+-- The generation of the published sources, in force; nil and its faults.
 function M.build()
-  local bytes, version = host.published(SOURCES)
-  local sources = unpack_sources(bytes)
-  local fault
-  sources.config, fault = load_config(sources)
-  if not sources.config then
-    return nil, { fault }
-  end
-  sources.version, sources.getenv = version, host.getenv
-  local built, faults = generation.build(sources)
-  if not built then
-    return nil, faults
-  end
-  return call.bind(built)
+  local built, faults = live.build()
+  return built and call.activate(built), faults
 end
 
 
@@ -123,35 +74,51 @@ end
 
 
 -- What answers the requests of a worker, one of `workers`; `processing` is its processor, if it has one.
-function M.handler(built, workers, processing)
-  local configured, fault = tokens.configured(built.config.tokens)
-  if not configured then
-    error(fault, 0)
-  end
-  return api.new({ generation = built, tokens = tokens.new(configured), workers = workers,
-    processor = processing })
+function M.handler(own, workers, processing)
+  return api.new({ live = own, workers = workers, processor = processing })
 end
 
 
--- Starts this worker, one of `workers`: serves `addresses` (one a line). Returns the function
--- that drains.
-function M.start(addresses, workers)
-  local built, faults = M.build()
-  if not built then
-    error(table.concat(faults, "\n"), 0)
-  end
-  host.set_memory_limit(built.config.memory_limit_mb * 1024 * 1024)
-  local processing = processor.start(built)
-  local handler = M.handler(built, tonumber(workers), processing)
+local function open_listeners(addresses, handler, built)
   local listeners = {}
   for address in addresses:gmatch("[^\n]+") do
     if is_mine(address) then
       listeners[#listeners + 1] = listen(address, handler, built)
     end
   end
+  return listeners
+end
+
+
+-- What of a worker follows the configuration.
+local function follow(built, listeners)
+  host.set_memory_limit(built.config.memory_limit_mb * 1024 * 1024)
+  for _, listener in ipairs(listeners) do
+    listener:limit_body(largest_body(built))
+  end
+end
+
+
+-- Starts this worker, one of `workers`: serves `addresses` (one a line). Returns the function
+-- that drains.
+function M.start(addresses, workers)
+  local built, faults = live.build()
+  if not built then
+    error(table.concat(faults, "\n"), 0)
+  end
+  local own = live.new(built)
+  local processing = processor.start(built)
+  local handler = M.handler(own, tonumber(workers), processing)
+  local listeners = open_listeners(addresses, handler, built)
+  follow(built, listeners)
+  local follower = task.detach(own.follow, own, function(present)
+    follow(present, listeners)
+    processing:adopt(present)
+  end)
   local ticker = gauges.start(built.config.tls and listeners)
   return function()
     M.drain(listeners)
+    follower:cancel()
     processing:stop()
     ticker:cancel()
   end

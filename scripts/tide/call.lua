@@ -26,6 +26,9 @@ M.ORDER = {
 -- Around a webhook's handler. It is tried again as an event, not as a call.
 M.HANDLER_ORDER = { "deadline", "verdict", "handler" }
 
+-- Around a script that the service itself wants to run.
+M.SCRIPT_ORDER = { "deadline", "handler" }
+
 -- The flags of a trace that begins here (W3C Trace Context).
 local SAMPLED = "01"
 
@@ -65,17 +68,36 @@ local function bind_webhooks(integration)
 end
 
 
--- Binds the policies of every operation of a generation that has just been built.
+local function bind_integration(integration)
+  client.of(integration)
+  integration.statistics = statistics.cell(integration.name)
+  for _, operation in pairs(integration.operations) do
+    bind_operation(operation, M.ORDER)
+  end
+  bind_webhooks(integration)
+  integration.is_bound = true
+end
+
+
+-- Binds the policies of every operation of a generation that has just been built. Those of the integrations
+-- that it shares with the one before are bound already.
 function M.bind(generation)
   for _, integration in pairs(generation.integrations) do
-    if integration.provider then
-      client.of(integration)
-      integration.statistics = statistics.cell(integration.name)
+    if integration.provider and not integration.is_bound then
+      bind_integration(integration)
+    end
+  end
+  return generation
+end
+
+
+-- Puts a generation in force: what outlives generations follows its settings from now on, also where nobody
+-- calls.
+function M.activate(generation)
+  for _, integration in pairs(generation.integrations) do
+    if integration.provider and not integration.is_active then
+      integration.is_active = true
       cells.of(integration, false)
-      for _, operation in pairs(integration.operations) do
-        bind_operation(operation, M.ORDER)
-      end
-      bind_webhooks(integration)
     end
   end
   return generation
@@ -261,6 +283,16 @@ function M.handle(generation, definition, event, handler, input)
   })
   local result, err = operation.handle(call)
   return result, err, call.event.transaction_result
+end
+
+
+-- Runs a provider's function that is neither an operation nor a handler, `fn(ctx, {})`, under `name`: its
+-- result as JSON, or nil and the error table. `options` as for `run`, and total_seconds.
+function M.script(generation, integration, name, fn, options)
+  local operation = bind_operation({ name = name, integration = integration, cacheable = false }, M.SCRIPT_ORDER)
+  options.handler = fn
+  local call <close> = new_call(generation, operation, {}, options)
+  return operation.handle(call)
 end
 
 

@@ -71,6 +71,9 @@ function M.need(project)
   if client then
     return client
   end
+  if project.faults then
+    return nil, table.concat(project.faults, "\n")
+  end
   return nil, ("no service runs in %s (tidegate serve starts one)"):format(project.config.data_dir)
 end
 

@@ -14,7 +14,6 @@ counters.describe("lua_memory_bytes", "gauge", "Memory of the Lua state of each 
 counters.describe("script_stops_total", "counter", "Scripts that were stopped, for want of CPU time or of memory.")
 counters.describe("tls_handshakes_total", "counter", "Handshakes of clients of the API, by outcome.")
 counters.describe("build_info", "gauge", "Constant 1; the version is a label.")
-counters.describe("provider_info", "gauge", "Constant 1 for each loaded provider; its version is a label.")
 
 
 -- Says in the log that rows were lost since the last look: how many is `known`, then and now.
@@ -73,6 +72,9 @@ function M.start(listeners)
   local memory = counters.gauge("lua_memory_bytes", ('worker="%d"'):format(host.worker))
   local count_stops = new_stops()
   local count_handshakes = listeners and new_handshakes(listeners) or nothing
+  if host.worker == 0 then
+    counters.gauge("build_info", ('version="%s"'):format(host.version)):set(1)
+  end
   return task.detach(function()
     local lost = 0
     while true do
@@ -85,17 +87,6 @@ function M.start(listeners)
       task.sleep(INTERVAL_SECONDS)
     end
   end)
-end
-
-
--- What does not change in a generation's life. One worker says it, as gauges are summed.
-function M.describe_generation(generation)
-  counters.gauge("build_info", ('version="%s"'):format(host.version)):set(1)
-  for name, integration in pairs(generation.integrations) do
-    if integration.provider then
-      counters.gauge("provider_info", ('integration="%s",version="%s"'):format(name, integration.version)):set(1)
-    end
-  end
 end
 
 

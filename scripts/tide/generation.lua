@@ -2,14 +2,12 @@
 -- never changed afterwards. A provider that does not load is there with its error, the
 -- others serve.
 
-local crypto = require "tide.crypto"
+local json = require "tide.json"
 local locate = require "tide.locate"
 local message = require "tide.message"
-local provider = require "tide.provider"
-local sandbox = require "tide.sandbox"
+local provider_file = require "tide.provider_file"
 local settings = require "tide.settings"
 local suggest = require "tide.suggest"
-local task = require "tide.task"
 local time = require "tide.time"
 local view = require "tide.view"
 
@@ -35,17 +33,6 @@ local function sorted(members)
   end
   table.sort(names)
   return names
-end
-
-
--- The first 12 hexadecimal digits of the SHA-256 of a file and of what it required.
-local function version_of(file, dependencies)
-  local parts = { file.text }
-  for _, dependency in ipairs(dependencies) do
-    parts[#parts + 1] = dependency.path
-    parts[#parts + 1] = dependency.text
-  end
-  return crypto.hex(crypto.digest("sha256", table.concat(parts, "\0"))):sub(1, 12)
 end
 
 
@@ -87,87 +74,62 @@ function Build:find_file(name, named)
 end
 
 
--- Runs a provider file in a sandbox of its own: what it returns, or nil and why not.
-function Build:run_file(file, dependencies)
-  return sandbox.load(file.text, file.path, {
-    dependencies = dependencies,
-    find = function(name)
-      local script = self.scripts[name]
-      if script then
-        return script.text, script.path
-      end
-      return nil
-    end,
-  })
-end
-
-
--- What was raised while a provider was checked, placed in its file: a line of the framework says
--- nothing.
-local function check_fault(path, raised)
-  local words, file, line = locate.split(locate.restore(message.clean(raised), path))
-  local place = file == path and ("%s:%d"):format(path, line) or path
-  return ("%s: %s (while the provider was checked)"):format(place, words)
-end
-
-
--- Provider, or nil and the faults. The check stays inside the budget: a table can have metamethods.
-function Build:load_provider(file, dependencies)
-  task.budget(self.config.script_timeout_ms, "loading " .. file.path)
-  local ok, loaded, faults = task.guard(function()
-    local definition, err = self:run_file(file, dependencies)
-    if err then
-      return nil, { err }
-    end
-    return provider.check(definition, file.name, file.path, file.text)
-  end)
-  task.budget(nil)
-  if not ok then
-    return nil, { check_fault(file.path, loaded) }
+-- The code of an integration and what is wrong with its file as it is now: then the code of before serves
+-- on, when there is one. What did not load is not tried again as long as it is the same (the third result),
+-- unless it is asked for: it may run for all the time that it has.
+function Build:code_of(name, file)
+  local before = self.previous[name] or {}
+  local held_back = self.held_back[name]
+  if held_back then
+    return before.code, { held_back }
   end
-  return loaded, faults
+  if before.code and provider_file.is_same(before.code, file, self.scripts) then
+    return before.code
+  end
+  local rejected, attempt = before.rejected, provider_file.attempt(file, self.scripts)
+  if not rejected or rejected.attempt ~= attempt or self.tries_again then
+    local code, faults = provider_file.load(file, self.scripts, self.config.script_timeout_ms, self.built_at)
+    if code then
+      return code
+    end
+    rejected = { attempt = attempt, faults = faults }
+  end
+  return before.code, rejected.faults, rejected
 end
 
 
 -- What may not be changed at run time any more (after an upgrade, say) is left out and said.
 function Build:checked_overrides(name)
-  local overrides = self.overrides[name]
-  if not overrides then
-    return nil
-  end
-  local present = {}
-  for key, value in pairs(settings.without_nulls(overrides)) do
+  local present, notes = {}, {}
+  for key, value in pairs(settings.without_nulls(self.overrides[name] or {})) do
     local single = { [key] = value }
     local result = settings.check_integration(single, { name },
       function() return "run-time settings" end)
     if result == true then
       present[key] = value
     else
-      self:note(result[1])
+      notes[#notes + 1] = result[1]
     end
   end
-  return present
+  return present, notes
 end
 
 
-function Build:note(fault)
-  self.errors[#self.errors + 1] = fault
-end
-
-
-function Build:apply_settings(integration, named)
+function Build:apply_settings(integration)
+  local overrides, notes = self:checked_overrides(integration.name)
   local values, sources = settings.effective(integration.name, {
     provider = integration.provider and integration.provider.config,
     defaults = self.config.defaults,
-    integration = named,
+    integration = self.config.integrations[integration.name],
     getenv = self.getenv,
-    overrides = self:checked_overrides(integration.name),
+    overrides = overrides,
   })
   if not values then
     -- A wrong value of the environment is a fault of the configuration, like one in config.lua.
     table.move(sources, 1, #sources, #self.fatal + 1, self.fatal)
     return
   end
+  integration.notes = notes
   integration.values = values
   integration.settings = view.readonly(values, "ctx.config")
   integration.settings_sources = sources
@@ -188,34 +150,63 @@ local function operations_of(integration, definitions)
 end
 
 
-function Build:integration(name)
+-- What an integration is by its code, and not by its settings.
+local function with_code(integration, code)
+  local loaded = code.provider
+  integration.code = code
+  integration.path, integration.version, integration.dependencies = code.path, code.version, code.dependencies
+  integration.loaded_at = code.loaded_at
+  integration.provider, integration.type, integration.declared_secrets = loaded, loaded.type, loaded.secrets
+end
+
+
+-- An integration as its code and its error say; settings and operations come after.
+function Build:new_integration(name, code, err)
   local named = self.config.integrations[name]
-  local file, missing = self:find_file(name, named)
   local integration = {
     name = name, type = "api", provider_name = named and named.provider or name, operations = {},
-    declared_secrets = {}, loaded_at = time.format(),
+    declared_secrets = {}, loaded_at = self.built_at, error = err,
   }
-  local loaded, faults
+  if code then
+    with_code(integration, code)
+  elseif err then
+    integration.path = err.file
+  end
+  self:apply_settings(integration)
+  if code and integration.values then
+    integration.operations = operations_of(integration, code.provider.operations)
+  end
+  return integration
+end
+
+
+-- What cannot be written as JSON is the same as nothing.
+local function same(left, right)
+  local text = json.encode(left, { canonical = true })
+  return text ~= nil and text == json.encode(right, { canonical = true })
+end
+
+
+-- Whether an integration is what it was in the generation before, so that the old one goes on.
+local function is_unchanged(before, now)
+  return before ~= nil and before.code == now.code and before.provider_name == now.provider_name
+    and same(before.error or false, now.error or false) and same(before.notes, now.notes)
+    and same(before.values, now.values) and same(before.settings_sources, now.settings_sources)
+end
+
+
+function Build:integration(name)
+  local file, missing = self:find_file(name, self.config.integrations[name])
+  local code, faults, rejected
   if file then
-    local dependencies = {}
-    loaded, faults = self:load_provider(file, dependencies)
-    integration.path = file.path
-    integration.version = version_of(file, dependencies)
-    integration.dependencies = dependencies
+    code, faults, rejected = self:code_of(name, file)
   else
     faults = { ("%s: %s"):format(self.where({ "integrations", name }), missing) }
   end
-  if loaded then
-    integration.provider = loaded
-    integration.type = loaded.type
-    integration.declared_secrets = loaded.secrets
-    integration.operations = operations_of(integration, loaded.operations)
-  else
-    integration.error = error_of(faults, file and file.path or self.config_path)
-    table.move(faults, 1, #faults, #self.errors + 1, self.errors)
-  end
-  self:apply_settings(integration, named)
-  return integration
+  local err = faults and error_of(faults, file and file.path or self.config_path)
+  local before, integration = self.previous[name], self:new_integration(name, code, err)
+  integration.rejected = rejected
+  return integration.values and is_unchanged(before, integration) and before or integration
 end
 
 
@@ -248,12 +239,38 @@ function Build:integrations()
 end
 
 
+-- All that is wrong with integrations: each "FILE:LINE: message".
+local function errors_of(integrations)
+  local errors = {}
+  for _, name in ipairs(sorted(integrations)) do
+    local integration = integrations[name]
+    local faults, notes = integration.error and integration.error.faults or {}, integration.notes
+    table.move(faults, 1, #faults, #errors + 1, errors)
+    table.move(notes, 1, #notes, #errors + 1, errors)
+  end
+  return errors
+end
+
+
+local function finish(build, integrations)
+  if #build.fatal > 0 then
+    return nil, build.fatal
+  end
+  return { version = build.version, config = build.config, integrations = integrations,
+    errors = errors_of(integrations), settings_version = build.settings_version, overrides = build.overrides,
+    build = build }
+end
+
+
 --- Builds a generation. A fault of the configuration gives nil and all faults; a fault of a
---- provider leaves that one out and is in `generation.errors`.
+--- provider leaves that one out, or as it was in the generation before, and is in `generation.errors`.
+--- What is as it was is the same table.
 ---
 --- sources: `config` (what config.lua returned), `config_path`, `config_text`, `files` and
 --- `scripts` (the project's providers and shared scripts, each { name, path, text }), `bundled`
---- (the binary's providers), `overrides` (run-time settings by integration), `version`, `getenv`.
+--- (the binary's providers), `overrides` (run-time settings by integration) and their
+--- `settings_version`, `version`, `getenv`, `previous` (the generation before), `held_back` (by
+--- integration, why its file is not to be loaded), `tries_again` (what did not load before), `built_at`.
 ---@param sources table
 ---@return table|nil generation, string[]? errors each "FILE:LINE: message"
 function M.build(sources)
@@ -265,22 +282,44 @@ function M.build(sources)
   end
   local build = setmetatable({
     config = settings.with_defaults(sources.config, config_path), config_path = config_path,
-    where = where,
+    where = where, version = sources.version or 1, settings_version = sources.settings_version or 0,
     files = by_name(sources.files), bundled = by_name(sources.bundled),
     scripts = by_name(sources.scripts),
     overrides = sources.overrides or {}, getenv = sources.getenv or function() return nil end,
-    errors = {}, fatal = {},
+    previous = sources.previous and sources.previous.integrations or {}, held_back = sources.held_back or {},
+    tries_again = sources.tries_again, built_at = sources.built_at or time.format(), fatal = {},
   }, Build)
   local names = build:names()
   if #names > M.MAX_INTEGRATIONS then
     return nil, { ("%s: more than %d integrations"):format(config_path, M.MAX_INTEGRATIONS) }
   end
   local integrations = build:integrations()
-  if #build.fatal > 0 then
-    return nil, build.fatal
+  -- The texts are not needed any more.
+  build.files, build.bundled, build.scripts, build.previous, build.held_back = nil, nil, nil, nil, nil
+  return finish(build, integrations)
+end
+
+
+--- The same generation with other run-time settings: integrations whose settings are as they were are the
+--- same tables, the others are made anew on the same code. nil and the faults.
+---@param built table a generation
+---@param overrides table<string, table> run-time settings by integration
+---@param settings_version integer
+---@return table|nil generation, string[]? errors
+function M.with_overrides(built, overrides, settings_version)
+  local build = setmetatable({}, Build)
+  for key, value in next, built.build do
+    build[key] = value
   end
-  return { version = sources.version or 1, config = build.config, integrations = integrations,
-    errors = build.errors }
+  build.overrides, build.settings_version, build.fatal = overrides, settings_version, {}
+  local integrations = {}
+  for name, integration in pairs(built.integrations) do
+    local is_same = same(built.overrides[name] or {}, overrides[name] or {})
+    local new = is_same and integration or build:new_integration(name, integration.code, integration.error)
+    new.rejected = integration.rejected
+    integrations[name] = new
+  end
+  return finish(build, integrations)
 end
 
 
@@ -289,10 +328,10 @@ end
 function M.describe(generation)
   local loaded, failed = 0, 0
   for _, integration in pairs(generation.integrations) do
-    if integration.error then
-      failed = failed + 1
-    else
+    if integration.provider then
       loaded = loaded + 1
+    else
+      failed = failed + 1
     end
   end
   return message.clean(("version %d: %d integrations loaded, %d not"):format(generation.version,

@@ -61,10 +61,16 @@ function Project:open_store()
 end
 
 
+-- The path of a file or folder beside config.lua.
+function Project:beside(name)
+  local folder = self.config_path:match("^(.*)/[^/]*$")
+  return (folder and folder .. "/" or "") .. name
+end
+
+
 -- The project's own migrations, in order; nil and each fault as "FILE: message".
 function Project:migrations()
-  local folder = self.config_path:match("^(.*)/[^/]*$")
-  return migrations.read((folder and folder .. "/" or "") .. "migrations", "sqlite")
+  return migrations.read(self:beside("migrations"), "sqlite")
 end
 
 
@@ -177,6 +183,19 @@ function M.read(config_path, getenv)
     return nil, faults
   end
   return setmetatable({ config_path = config_path, sources = read, config = config, where = where }, Project)
+end
+
+
+--- The project of a service that may be running. Also when its config.lua is wrong as it is now: then where a
+--- project has its data unless told otherwise, and `faults`.
+function M.locate(config_path)
+  local opened, faults = M.read(config_path)
+  if opened then
+    return opened
+  end
+  config_path = config_path or M.DEFAULT_CONFIG
+  return setmetatable({ config_path = config_path, config = settings.with_defaults({}, config_path), faults = faults },
+    Project)
 end
 
 

@@ -482,7 +482,7 @@ function M.check(definition, name, path, source)
     description = good.description,
     hosts = check_hosts(check, good.hosts), auth = good.auth, tls = good.tls,
     classify = good.classify,
-    health = good.health, definition = definition,
+    health = good.health, self_test = good.self_test, definition = definition,
   }
   check_auth(check, good.auth)
   check_tls(check, good.tls)

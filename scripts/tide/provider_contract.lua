@@ -7,7 +7,7 @@ M.provider = {
   name = "text", type = "text", summary = "text", description = "text", hosts = "list of texts",
   auth = { "table", "function" }, tls = "table", config = "table", secrets = "list of texts",
   operations = "table",
-  health = "function", webhooks = "table", classify = "function",
+  health = "function", self_test = "function", webhooks = "table", classify = "function",
 }
 
 M.operation = {

@@ -121,11 +121,11 @@ end
 
 
 --- Begins to delete; the task.
----@param generation table
-function M.start(generation)
+---@param live table what knows the generation as it is at each pass
+function M.start(live)
   return task.detach(function()
     while true do
-      M.pass(generation)
+      M.pass(live:current())
       task.sleep(PASS_SECONDS)
     end
   end)

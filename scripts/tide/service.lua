@@ -13,13 +13,17 @@ local boot = require "tide.boot"
 local certificate = require "tide.certificate"
 local gauges = require "tide.gauges"
 local generation = require "tide.generation"
+local greeting = require "tide.greeting"
 local health = require "tide.api.health"
 local idempotency = require "tide.idempotency"
+local live = require "tide.live"
 local master_key = require "tide.master_key"
 local metric_windows = require "tide.metric_windows"
 local metrics = require "tide.api.metrics"
 local policy_state = require "tide.policy_state"
 local project = require "tide.project"
+local reload_request = require "tide.reload_request"
+local reloader = require "tide.reloader"
 local retention = require "tide.retention"
 local secret_files = require "tide.secret_files"
 local secret_seals = require "tide.secret_seals"
@@ -39,6 +43,10 @@ Service.__index = Service
 local function lines(list)
   return type(list) == "table" and table.concat(list, "\n") or list
 end
+
+
+-- What is as it was at the start until the next one.
+local FIXED = { "listen", "workers", "store", "redis", "data_dir" }
 
 
 -- What the command line says instead of config.lua.
@@ -62,14 +70,14 @@ end
 -- The generation, checked before anything is opened. With `strict` no provider may be broken.
 function Service:build(strict)
   boot.publish(self.project.sources)
-  local built, faults = boot.build()
+  local built, faults = live.build()
   if not built then
     return nil, lines(faults)
   end
   if strict and #built.errors > 0 then
     return nil, lines(built.errors)
   end
-  self.generation = built
+  self.live = live.new(built)
   return true
 end
 
@@ -84,9 +92,10 @@ end
 -- Secrets are in one table for all workers: they are read once.
 function Service:load_secrets()
   local getenv = self.project.sources.getenv
-  log_faults(self.generation.errors, "a provider did not load")
-  self.secret_files = secret_files.new(self.generation, getenv)
-  local faults, message = secrets_store.load(self.generation, getenv)
+  local built = self.live:current()
+  log_faults(built.errors, "a provider did not load")
+  self.secret_files = secret_files.new(built, getenv)
+  local faults, message = secrets_store.load(built, getenv)
   if not faults then
     return nil, message
   end
@@ -152,7 +161,7 @@ end
 -- Breakers and limits as they were, before anybody calls.
 function Service:load_policies()
   local names = {}
-  for name in pairs(self.generation.integrations) do
+  for name in pairs(self.live:current().integrations) do
     names[#names + 1] = name
   end
   local message
@@ -215,7 +224,7 @@ function Service:listen_locally()
   local config = self.project.config
   local message
   self.socket, message = server.listen("unix:" .. self.project:file("socket"),
-    boot.handler(self.generation, config.workers), { max_body_bytes = config.max_request_bytes })
+    boot.handler(self.live, config.workers), { max_body_bytes = config.max_request_bytes })
   if not self.socket then
     return nil, message
   end
@@ -233,7 +242,7 @@ local function steps(options)
     Service.open_store,
     Service.open_database,
     Service.load_policies,
-    function(service) return recover.run(service.generation) end,
+    function(service) return recover.run(service.live:current()) end,
     function(service) service.disk = disk.watch(service.project.config.data_dir) return true end,
     Service.ensure_token,
     Service.load_secrets,
@@ -241,6 +250,23 @@ local function steps(options)
     Service.start_workers,
     Service.listen_locally,
   }
+end
+
+
+-- What goes on beside the calls, each until it is stopped or cancelled.
+function Service:start_tasks()
+  self.ticker = gauges.start()
+  self.webhook_gauges = webhook_gauges.start(function() return self.live:current() end)
+  self.certificate = self.project.config.tls and certificate.watch()
+  self.windows = metric_windows.start()
+  self.cleaner = idempotency.start_cleaning()
+  self.secret_files:start()
+  self.retention = retention.start(self.live)
+  self.secrets_cleaner = secrets_store.start_cleaning(function() return self.live:current() end)
+  self.policies:start()
+  self.follower = task.detach(self.live.follow, self.live, function() end)
+  self.reloader = reloader.new(self.project, self.live, self.project.config.workers, self)
+  self.reloader:start()
 end
 
 
@@ -252,85 +278,96 @@ function Service:start(options)
     end
   end
   host.publish(health.STATE, "serving")
-  self.ticker = gauges.start()
-  self.webhook_gauges = webhook_gauges.start(function() return self.generation end)
-  self.certificate = self.project.config.tls and certificate.watch()
-  self.windows = metric_windows.start()
-  self.cleaner = idempotency.start_cleaning()
-  self.secret_files:start()
-  self.retention = retention.start(self.generation)
-  self.secrets_cleaner = secrets_store.start_cleaning(function() return self.generation end)
-  self.policies:start()
-  gauges.describe_generation(self.generation)
+  self:start_tasks()
   log.info(("listening on %s with %d workers"):format(table.concat(self.shown, ", "),
     self.project.config.workers), {
     addresses = self.shown, workers = self.project.config.workers, version = host.version,
-    pid = host.process().pid, generation = generation.describe(self.generation),
+    pid = host.process().pid, generation = generation.describe(self.live:current()),
     migrations_applied = self.migrations, project_migrations_applied = self.project_migrations,
   })
   return true
 end
 
 
--- Something to try: the first operation whose input has an example in its schema, else the list
--- of what there is. Its path, and the body as JSON.
-function Service:example()
-  local found
-  for name, integration in pairs(self.generation.integrations) do
-    for operation, definition in pairs(integration.operations) do
-      local schema = definition.input and definition.input.definition
-      local example = type(schema) == "table" and schema.examples and schema.examples[1]
-      local path = ("/api/v1/integrations/%s/%s"):format(name, operation)
-      if example and (not found or path < found.path) then
-        found = { path = path, body = json.encode(example, { canonical = true }) }
-      end
+-- Reloading ---------------------------------------------------------------------------------------
+
+
+-- Before `candidate` is in force: what its integrations `loaded` (a list) need. nil and a message when they
+-- cannot have it.
+function Service:prepare(candidate, loaded)
+  local names, some = {}, { integrations = {} }
+  for name in pairs(candidate.integrations) do
+    names[#names + 1] = name
+  end
+  for _, integration in ipairs(loaded) do
+    some.integrations[integration.name] = integration
+  end
+  local added, message = self.policies:add(names)
+  if not added then
+    return nil, "the state of policies could not be read: " .. message
+  end
+  local faults
+  faults, message = secrets_store.reload(some, self.project.sources.getenv)
+  if not faults then
+    return nil, message
+  end
+  log_faults(faults, "a secret could not be read")
+  return true
+end
+
+
+local function is_same(left, right)
+  return json.encode({ left }, { canonical = true }) == json.encode({ right }, { canonical = true })
+end
+
+
+-- Keys of config.lua that were changed and are fixed at the start stay as they are.
+function Service:keep_fixed(config)
+  local kept = json.array()
+  for _, name in ipairs(FIXED) do
+    if not is_same(config[name], self.project.config[name]) then
+      kept[#kept + 1] = name
+      config[name] = self.project.config[name]
     end
   end
-  return found or { path = "/api/v1/integrations" }
+  if (config.tls == nil) ~= (self.project.config.tls == nil) then
+    kept[#kept + 1] = "tls"
+    config.tls = self.project.config.tls
+  end
+  if #kept > 0 then
+    log.warn("changed in config.lua, and in force at the next start", { keys = kept })
+  end
 end
 
 
-local function curl_line(address, example, token_path)
-  local socket = address:match("^unix:(.*)$")
-  local parts = { "curl -s" }
-  if socket then
-    parts[#parts + 1] = "--unix-socket " .. socket
+-- `built` of the project as it was read now is in force: what follows its configuration.
+function Service:adopt(built, opened)
+  apply_options(opened.config, self.options)
+  self:keep_fixed(opened.config)
+  self.project = opened
+  log.set_level(opened.config.log_level)
+  cache.set_limit(opened.config.cache_limit_mb * 1024 * 1024)
+  host.set_stuck_seconds(opened.config.worker_stuck_seconds)
+  self.socket:limit_body(opened.config.max_request_bytes)
+  self.secret_files:follow(built)
+  local loaded, message = self:load_certificate()
+  if not loaded then
+    log.error("the certificate cannot be loaded; the one of before is served", { error = message })
   end
-  local origin = socket and "http://localhost" or address:match("^https://") and address or "http://" .. address
-  parts[#parts + 1] = origin .. example.path
-  parts[#parts + 1] = ('-H "Authorization: Bearer $(cat %s)"'):format(token_path)
-  if example.body then
-    parts[#parts + 1] = ("-H 'Content-Type: application/json' -d '%s'"):format(example.body)
-  end
-  return table.concat(parts, " ")
-end
-
-
--- For whoever started the service by hand.
-function Service:greet()
-  local words = { ("Tidegate %s listens on %s"):format(host.version, table.concat(self.shown, ", ")) }
-  if self.token_path then
-    words[#words + 1] = "The administrator's token is in " .. self.token_path
-    words[#words + 1] = "Try it:"
-    words[#words + 1] = "  " .. curl_line(self.shown[1], self:example(), self.token_path)
-  else
-    words[#words + 1] = "Make a token: tidegate token create --name NAME --role caller"
-  end
-  host.write("stderr", table.concat(words, "\n") .. "\n")
 end
 
 
 -- Stopping ----------------------------------------------------------------------------------------
 
 
--- Returns at the first signal that ends the service.
+-- Returns at the first signal that ends the service; SIGHUP asks for a reload.
 local function wait_for_end()
   while true do
     local signal = host.wait_signal()
     if signal ~= "HUP" then
       return signal
     end
-    log.warn("SIGHUP: this version does not reload while it runs; restart the service")
+    reload_request.want(reload_request.SIGNAL)
   end
 end
 
@@ -340,6 +377,7 @@ function Service:stop(signal)
   local config = self.project.config
   log.info("draining", { signal = signal, drain_seconds = config.drain_seconds })
   host.publish(health.STATE, "draining")
+  self.reloader:stop()
   if config.drain_delay_seconds > 0 then
     task.sleep(config.drain_delay_seconds)
   end
@@ -352,6 +390,7 @@ function Service:stop(signal)
   if self.certificate then
     self.certificate:cancel()
   end
+  self.follower:cancel()
   self.windows:stop()
   self.cleaner:cancel()
   self.secret_files:stop()
@@ -379,12 +418,12 @@ function M.run(options)
   apply_options(opened.config, options)
   log.set_level(opened.config.log_level)
   master_key.load(opened.sources.getenv) -- so that no message of the start can show it
-  local service = setmetatable({ project = opened }, Service)
+  local service = setmetatable({ project = opened, options = options }, Service)
   local started, message = service:start(options)
   if not started then
     return 1, message
   end
-  service:greet()
+  host.write("stderr", greeting.text(service.shown, service.token_path, service.live:current()))
   service:stop(wait_for_end())
   return 0
 end

@@ -28,7 +28,8 @@ local function read_source(path, max_bytes)
 end
 
 
--- The Lua files of a folder as { name, path, text }, added to `files`.
+-- The Lua files of a folder as { name, path, text }, added to `files`; one that cannot be read has `fault` in
+-- place of `text`: the others are none the worse.
 local function read_folder(folder, files)
   local names, err = host.list(folder)
   if not names then
@@ -39,13 +40,11 @@ local function read_folder(folder, files)
     if name then
       local path = folder .. "/" .. file
       local text, fault = read_source(path, M.MAX_FILE_BYTES)
-      if not text then
-        return nil, ("%s: could not be read: %s"):format(path, fault)
-      end
       if #files >= M.MAX_FILES then
         return nil, ("%s: more than %d files"):format(folder, M.MAX_FILES)
       end
-      files[#files + 1] = { name = name, path = path, text = text }
+      files[#files + 1] = { name = name, path = path, text = text,
+        fault = not text and "could not be read: " .. fault or nil }
     end
   end
   return true
@@ -53,11 +52,12 @@ end
 
 
 -- The usual folder may be missing: a project may do with the bundled providers. One of another
--- name that is not there is a mistake.
-local function read_folders(folders, files, usual, where)
+-- name that is not there is a mistake. Those that are there are added to `found`.
+local function read_folders(folders, files, usual, where, found)
   for _, folder in ipairs(folders) do
     local kind = host.stat(folder)
     if kind == "directory" then
+      found[folder] = true
       local ok, err = read_folder(folder, files)
       if not ok then
         return nil, err
@@ -105,18 +105,19 @@ function M.read(config_path, getenv)
   local base = folder_of(config_path)
   local beside = base and base .. "/" or ""
   local folders = settings.with_defaults(config, config_path).providers
+  local found = {}
   local files, fault = read_folders(type(folders) == "table" and folders or { folders }, {},
-    beside .. "providers", where)
+    beside .. "providers", where, found)
   if not files then
     return nil, { fault }
   end
-  local scripts, scripts_fault = read_folders({ beside .. "scripts" }, {}, beside .. "scripts", where)
+  local scripts, scripts_fault = read_folders({ beside .. "scripts" }, {}, beside .. "scripts", where, found)
   if not scripts then
     return nil, { scripts_fault }
   end
   return {
     config = config, config_path = config_path, config_text = text, files = files,
-    scripts = scripts,
+    scripts = scripts, folders = found,
     bundled = read_bundled(), getenv = getenv,
   }
 end

@@ -70,7 +70,7 @@ local function identify(exchange)
   if uid then
     return of_peer(uid)
   end
-  local identity, err = exchange.instance.tokens:find(request:header("authorization"))
+  local identity, err = exchange.generation.tokens:find(request:header("authorization"))
   if not identity and err.code == "unauthorized" then
     err = refuse(exchange, err)
   end
@@ -85,7 +85,7 @@ function M.check(exchange, needs)
   if needs == "signature" then
     return nil
   end
-  local is_public = needs == "none" or (needs == "metrics" and exchange.instance.generation.config.metrics_public)
+  local is_public = needs == "none" or (needs == "metrics" and exchange.generation.config.metrics_public)
   if is_public and not exchange.request:header("authorization") and not exchange.request.peer_uid then
     return nil
   end

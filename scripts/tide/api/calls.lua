@@ -92,7 +92,7 @@ end
 
 
 local function keyed(current)
-  local generation = current.instance.generation
+  local generation = current.generation
   return {
     generation = generation, integration = current.params.name, operation = current.params.operation,
     scope = scope_of(current), trace_id = current.trace_id,
@@ -107,7 +107,7 @@ end
 
 
 local function perform(current, input, options)
-  local result, err = call.run(current.instance.generation, current.params.name, current.params.operation, input,
+  local result, err = call.run(current.generation, current.params.name, current.params.operation, input,
     options)
   if not result then
     return nil, err
@@ -123,7 +123,7 @@ local function short_way(current, text, options)
     return nil
   end
   local params = current.params
-  local body = kept.answer(current.instance.generation, params.name, params.operation, text, options)
+  local body = kept.answer(current.generation, params.name, params.operation, text, options)
   return body and { status = 200, body = body }
 end
 

@@ -107,7 +107,7 @@ end
 
 
 local function fields_of(current, name)
-  local integration = current.instance.generation.integrations[name]
+  local integration = current.generation.integrations[name]
   return integration and integration.values and integration.values.redact_fields
 end
 
@@ -224,7 +224,7 @@ local function change(current, what)
     row, err = nil, no_event()
   end
   if row then
-    done, err = what(row, by(current), current.instance.generation)
+    done, err = what(row, by(current), current.generation)
   end
   return done and row, err
 end
@@ -294,7 +294,7 @@ local function retry_many(current)
   else
     count, err = operate.retry_many {
       where = where, status = query.status, filters = query, by = by(current),
-      generation = current.instance.generation,
+      generation = current.generation,
     }
   end
   if not count then

@@ -48,6 +48,7 @@ function M.new(instance, request)
   local trace, span, flags = read_traceparent(request:header("traceparent"))
   return setmetatable({
     instance = instance,
+    generation = instance.live:current(), -- of the whole request
     request = request,
     method = request.method,
     path = request.path,
@@ -192,7 +193,7 @@ function Exchange:integration()
   if err then
     return nil, err
   end
-  local integration = self.instance.generation.integrations[name]
+  local integration = self.generation.integrations[name]
   if integration == nil or not integration.provider then
     return nil, errors.new(integration and "not_loaded" or "no_such_operation",
       string.format(integration and "%s did not load" or "there is no integration %q", name))

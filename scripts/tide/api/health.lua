@@ -43,7 +43,8 @@ local function is_healthy(generation)
   for name, integration in pairs(generation.integrations) do
     statuses[name] = integrations.status_of(integration)
   end
-  return next(secret_faults.all()) == nil and #reasons_of(generation.errors, statuses, generation) == 0
+  local reasons = reasons_of(integrations.all_faults(generation), statuses, generation)
+  return next(secret_faults.all()) == nil and #reasons == 0
 end
 
 
@@ -56,13 +57,13 @@ end
 
 local function get(current)
   local state = host.published(M.STATE) or "starting"
-  local answer = { status = is_healthy(current.instance.generation) and "healthy" or "degraded" }
+  local answer = { status = is_healthy(current.generation) and "healthy" or "degraded" }
   if state ~= "serving" then
     answer.status = state
   end
   if current.identity and current.identity.rights.read then
     answer.integrations = integrations.statuses(current)
-    answer.reasons = reasons_of(faults_of(current), answer.integrations, current.instance.generation)
+    answer.reasons = reasons_of(faults_of(current), answer.integrations, current.generation)
   end
   return {
     status = state == "serving" and 200 or 503,

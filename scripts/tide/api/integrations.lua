@@ -4,6 +4,7 @@ local json = require "tide.json"
 local statistics = require "tide.state.statistics"
 local cells = require "tide.cells"
 local errors = require "tide.errors"
+local reload_request = require "tide.reload_request"
 local metric_windows = require "tide.metric_windows"
 local secrets = require "tide.secrets"
 local exchange = require "tide.api.exchange"
@@ -31,7 +32,7 @@ end
 
 -- What keeps an integration from working, in a word; "healthy" when nothing is known to.
 function M.status_of(integration)
-  if integration.error then
+  if not integration.provider then
     return "not_loaded"
   end
   if not integration.values.is_enabled then
@@ -120,7 +121,7 @@ end
 -- The state of each integration that the caller sees, by name.
 function M.statuses(current)
   local statuses = {}
-  for name, integration in pairs(current.instance.generation.integrations) do
+  for name, integration in pairs(current.generation.integrations) do
     if current:sees(name) then
       statuses[name] = M.status_of(integration)
     end
@@ -129,11 +130,33 @@ function M.statuses(current)
 end
 
 
--- What did not load, as far as the caller may know of it: "FILE:LINE: message" each.
+-- Of each integration that the caller sees, by name: what runs, since when, and what is wrong with its file as
+-- it is now.
+function M.versions(current)
+  local versions = {}
+  for name, integration in pairs(current.generation.integrations) do
+    if current:sees(name) then
+      versions[name] = { version = or_null(integration.version), loaded_at = or_null(integration.loaded_at),
+        error = load_error(integration) }
+    end
+  end
+  return versions
+end
+
+
+-- What is wrong with the files as they are now: those that did not load, and what keeps all of them from being
+-- taken.
+function M.all_faults(generation)
+  local faults = reload_request.faults()
+  return table.move(generation.errors, 1, #generation.errors, #faults + 1, faults)
+end
+
+
+-- The same as far as the caller may know of it: "FILE:LINE: message" each.
 function M.faults(current)
-  local generation = current.instance.generation
+  local generation = current.generation
   if not (current.identity and current.identity.integrations) then
-    return generation.errors
+    return M.all_faults(generation)
   end
   local faults = {}
   for name, integration in pairs(generation.integrations) do
@@ -156,7 +179,7 @@ local function list(current)
     return nil, err
   end
   local entries = {}
-  local integrations = current.instance.generation.integrations
+  local integrations = current.generation.integrations
   for _, name in ipairs(sorted_names(integrations)) do
     local is_after = not query.cursor or name > query.cursor
     if is_after and #entries <= limit and not current:refuse_integration(name) then
@@ -173,7 +196,7 @@ local function get(current)
   if err then
     return nil, err
   end
-  local integration = current.instance.generation.integrations[name]
+  local integration = current.generation.integrations[name]
   if not integration then
     return nil, errors.new("no_such_operation", ("there is no integration %q"):format(name))
   end

@@ -86,7 +86,7 @@ end
 
 local function get(current)
   local policies = {}
-  metrics_policies.render(policies, current.instance.generation)
+  metrics_policies.render(policies, current.generation)
   local parts = { visible(current, counters.render()), visible(current, table.concat(policies)) }
   render_process(parts)
   render_store(parts)

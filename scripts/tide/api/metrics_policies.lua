@@ -1,5 +1,5 @@
--- The part of GET /metrics that is read from the cells of policies. These are shared by all
--- workers, so they are written as they are and not summed.
+-- The part of GET /metrics that is read from the generation and from the cells of policies. These are the
+-- same for all workers, so they are written as they are and not summed.
 
 local cells = require "tide.cells"
 
@@ -62,8 +62,18 @@ local function render_limits(parts, names, by_name)
 end
 
 
+local function render_versions(parts, generation, names)
+  head(parts, "provider_info", "Constant 1 for each loaded provider; its version is a label.")
+  for _, name in ipairs(names) do
+    sample(parts, "provider_info", ('integration="%s",version="%s"'):format(name,
+      generation.integrations[name].version), 1)
+  end
+end
+
+
 function M.render(parts, generation)
   local names, by_name = read(generation)
+  render_versions(parts, generation, names)
   render_breakers(parts, names, by_name)
   render_limits(parts, names, by_name)
 end

@@ -161,7 +161,7 @@ local function warm(current)
   local branches, failed, entries = {}, json.array(), 0
   for index, input in ipairs(body.inputs) do
     branches[index] = function()
-      local result, problem = call.run(current.instance.generation, integration.name, body.operation, input,
+      local result, problem = call.run(current.generation, integration.name, body.operation, input,
         { caller = current.identity.name })
       -- An answer that hides a failure has kept nothing new.
       problem = problem or result.meta.error
@@ -191,7 +191,7 @@ local function explain(current)
     return nil, err
   end
   local explanation
-  explanation, err = call.explain(current.instance.generation, integration.name, current.params.operation, input, {
+  explanation, err = call.explain(current.generation, integration.name, current.params.operation, input, {
     caller = current.identity.name,
     trace_id = current.trace_id,
     mock = current.request:header("x-mock") == "1" or nil,

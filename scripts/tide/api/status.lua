@@ -27,7 +27,7 @@ end
 
 
 local function get(current)
-  local generation = current.instance.generation
+  local generation = current.generation
   local started = tonumber((host.published(metrics.STARTED))) or time.now()
   local facts = json.decode(host.published(M.FACTS) or "{}")
   local stats = store.stats()
@@ -44,6 +44,7 @@ local function get(current)
       version = generation.version,
       loaded = count_loaded(generation),
       integrations = integrations.statuses(current),
+      versions = integrations.versions(current),
       errors = json.array({ table.unpack(integrations.faults(current)) }),
     },
     secrets = {

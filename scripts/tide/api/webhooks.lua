@@ -19,7 +19,7 @@ local FAR_LANE = {
 
 local function run(current)
   local started = time.monotonic()
-  local definition, err = receive.find(current.instance.generation, current.params.name, current.params.source or "")
+  local definition, err = receive.find(current.generation, current.params.name, current.params.source or "")
   if not definition then
     return nil, err
   end

@@ -13,11 +13,7 @@ M.options = { command_line.CONFIG, command_line.JSON }
 
 
 function M.run(options)
-  local opened, faults = project.read(options.config)
-  if not opened then
-    return 1, table.concat(faults, "\n")
-  end
-  local service, message = client.need(opened)
+  local service, message = client.need(project.locate(options.config))
   if not service then
     return 1, message
   end

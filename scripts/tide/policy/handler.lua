@@ -1,4 +1,4 @@
--- The innermost policy of a webhook's run: its handler, in place of an operation's `run`.
+-- The innermost policy of a script that is no operation: a webhook's handler, or what a provider tests itself by.
 
 local json = require "tide.json"
 local time = require "tide.time"
@@ -14,7 +14,8 @@ local RESULT_BYTES_MAX = 1024 * 1024
 
 local function open_attempt(call)
   local attempt = {
-    number = call.event.attempt, started = time.monotonic(), started_at = time.now(), waited = 0, requests = {},
+    number = call.event and call.event.attempt or 1, started = time.monotonic(), started_at = time.now(),
+    waited = 0, requests = {},
   }
   call.attempts[1] = attempt
   return attempt

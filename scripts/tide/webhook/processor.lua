@@ -17,8 +17,8 @@ Processor.__index = Processor
 
 -- Starts to process the events of a generation's integrations.
 function M.start(generation)
-  local processor = setmetatable({ generation = generation, lanes = {}, wakes = wake.count(), paused = false },
-    Processor)
+  local processor = setmetatable({ generation = generation, lanes = {}, ending = {}, wakes = wake.count(),
+    paused = false }, Processor)
   processor:open_lanes()
   processor.watcher = task.detach(function() processor:watch() end)
   return processor
@@ -35,9 +35,26 @@ function Processor:open_lanes()
 end
 
 
--- Goes on with another generation.
+-- An integration that is gone claims no more; its pending events stay. Runs that are under way go on.
+function Processor:close_lanes()
+  for one in pairs(self.ending) do
+    self.ending[one] = one:is_busy() or nil
+  end
+  for name, one in pairs(self.lanes) do
+    local integration = self.generation.integrations[name]
+    if not (integration and integration.webhooks) then
+      self.lanes[name] = nil
+      self.ending[one] = true
+      one:stop()
+    end
+  end
+end
+
+
+-- Goes on with another generation. May wait.
 function Processor:adopt(generation)
   self.generation = generation
+  self:close_lanes()
   self:open_lanes()
   self:each(function(one) one:pump() end)
 end
@@ -79,6 +96,9 @@ function Processor:stop()
   self.watcher:cancel()
   self:each(function(one) one:stop() end)
   for _, one in pairs(self.lanes) do
+    self.ending[one] = true
+  end
+  for one in pairs(self.ending) do
     while one:is_busy() do
       task.sleep(DRAIN_POLL_SECONDS)
     end

@@ -289,7 +289,7 @@ local OUTCOMES = {
 -- exchange, `lane` what runs the integration's events in this worker.
 function M.run(current, definition, lane)
   local request, integration = current.request, definition.integration
-  local generation = current.instance.generation
+  local generation = current.generation
   local err = gate.check(integration, request, generation.config.trusted_proxies)
   if not err and #request.body > integration.values.webhook_max_bytes then
     err = errors.new("payload_too_large", ("a webhook of %s has at most %d bytes (webhook_max_bytes)"):format(

@@ -1,0 +1,233 @@
+-- The generation of this worker as it is now. The main worker proposes another one to all (rollout.lua); each
+-- builds it beside the one that runs, answers, and takes it when all were able to: at the start of its next
+-- task. Run-time settings come the same way, without asking.
+
+local call = require "tide.call"
+local host = require "tide.host"
+local json = require "tide.json"
+local log = require "tide.log"
+local task = require "tide.task"
+local bundle = require "tide.bundle"
+local generation = require "tide.generation"
+local settings = require "tide.settings"
+local tokens = require "tide.tokens"
+
+local M = {}
+
+-- What is published. A proposal is a generation's sources; its version is that of the publication. One
+-- without bytes is withdrawn.
+M.PROPOSAL = "sources"
+M.COMMITTED = "generation"
+M.SETTINGS = "settings"
+M.ANSWER = "sources.answer."
+
+local CONFIG_BUDGET_MS = 1000
+-- Nothing is lost by a later look: whatever is published ends the wait.
+local LOOK_SECONDS = 60
+
+local Live = {}
+Live.__index = Live
+
+
+-- Proposals ---------------------------------------------------------------------------------------
+
+
+-- The bytes of a proposal: `sources` as they were read, and `terms`: built_at, held_back, tries_again.
+function M.pack(sources, terms)
+  return ("<s4"):pack(json.encode(terms)) .. bundle.pack(sources)
+end
+
+
+local function with_terms(sources, terms)
+  sources.built_at, sources.held_back, sources.tries_again = terms.built_at, terms.held_back, terms.tries_again
+  return sources
+end
+
+
+local function unpack_proposal(bytes)
+  local terms, at = ("<s4"):unpack(bytes)
+  local sources = bundle.unpack(bytes:sub(at))
+  return with_terms(sources, assert(json.decode(terms)))
+end
+
+
+-- Publishes what was read of a project as the first generation, or a command's only one.
+function M.publish(sources)
+  local version = host.publish(M.PROPOSAL, M.pack(sources, {}))
+  host.publish(M.COMMITTED, tostring(version))
+  return version
+end
+
+
+local function load_config(sources)
+  task.budget(CONFIG_BUDGET_MS, "loading " .. sources.config_path)
+  local config, fault = settings.load(sources.config_path, sources.config_text, host.getenv)
+  task.budget(nil)
+  return config, fault
+end
+
+
+-- The run-time settings that are published, by integration, and their version.
+local function published_settings()
+  local bytes, version = host.published(M.SETTINGS)
+  return bytes and assert(json.decode(bytes)) or {}, version or 0
+end
+
+
+-- The table of tokens is the same as long as config.lua names the same ones.
+local function tokens_of(built, previous)
+  local list = built.config.tokens
+  if previous and json.encode(list or {}, { canonical = true })
+      == json.encode(previous.config.tokens or {}, { canonical = true }) then
+    return previous.tokens
+  end
+  local configured, fault = tokens.configured(list)
+  if not configured then
+    return nil, fault
+  end
+  return tokens.new(configured)
+end
+
+
+-- A generation of `sources`, bound, not in force yet; nil and its faults.
+local function build(sources, previous)
+  local fault
+  sources.config, fault = load_config(sources)
+  if not sources.config then
+    return nil, { fault }
+  end
+  sources.getenv, sources.previous = host.getenv, previous
+  sources.overrides, sources.settings_version = published_settings()
+  local built, faults = generation.build(sources)
+  if not built then
+    return nil, faults
+  end
+  built.tokens, fault = tokens_of(built, previous)
+  if not built.tokens then
+    return nil, { ("%s: %s"):format(sources.config_path, fault) }
+  end
+  return call.bind(built)
+end
+
+
+-- The generation that is published, bound; nil and its faults.
+function M.build()
+  local bytes, version = host.published(M.PROPOSAL)
+  local sources = unpack_proposal(bytes)
+  sources.version = version
+  return build(sources)
+end
+
+
+-- Following ---------------------------------------------------------------------------------------
+
+
+-- What follows the generations from `built` on.
+function M.new(built)
+  call.activate(built)
+  return setmetatable({ generation = built, seen = -1, answered = built.version, candidate = nil }, Live)
+end
+
+
+-- The generation of a task that begins now.
+function Live:current()
+  if host.changes() ~= self.seen then
+    self:take()
+  end
+  return self.generation
+end
+
+
+function Live:adopt(built)
+  self.generation = call.activate(built)
+end
+
+
+-- Takes what has been published since the last look. Never waits.
+function Live:take()
+  self.seen = host.changes()
+  local committed = tonumber((host.published(M.COMMITTED)))
+  local candidate = self.candidate
+  if candidate and candidate.version == committed then
+    self.candidate = nil
+    self:adopt(candidate)
+  end
+  local _, version = host.published(M.SETTINGS)
+  if version and version ~= self.generation.settings_version and version ~= self.refused then
+    self:take_settings()
+  end
+end
+
+
+-- They were checked by who published them: that they cannot be taken is a fault of this program, or want of
+-- memory.
+function Live:take_settings()
+  local overrides, version = published_settings()
+  local ok, built, faults = task.guard(generation.with_overrides, self.generation, overrides, version)
+  if ok and built then
+    built.tokens = self.generation.tokens
+    return self:adopt(call.bind(built))
+  end
+  self.refused = version
+  log.error("the run-time settings could not be taken; those of before stay", {
+    settings = version, error = ok and table.concat(faults, "\n") or tostring(built) })
+end
+
+
+-- A generation of `sources` after the present one; nil and its faults.
+function Live:build(sources, terms)
+  return build(with_terms(bundle.unpack(bundle.pack(sources)), terms), self.generation)
+end
+
+
+-- What of a generation's integrations did not load, by name: the first fault of each.
+function M.failures(built)
+  local failed = {}
+  for name, integration in pairs(built.integrations) do
+    failed[name] = integration.error and integration.error.faults[1]
+  end
+  return failed
+end
+
+
+-- Builds what is proposed, and says what came of it.
+function Live:answer()
+  local bytes, version = host.published(M.PROPOSAL)
+  if version == self.answered then
+    return
+  end
+  self.answered, self.candidate = version, nil
+  if bytes == "" then
+    return
+  end
+  local sources = unpack_proposal(bytes)
+  sources.version = version
+  local ok, built, faults = task.guard(build, sources, self.generation)
+  if not ok then
+    built, faults = nil, { tostring(built) }
+  end
+  self.candidate = built
+  host.publish(M.ANSWER .. host.worker, json.encode {
+    version = version, faults = faults and json.array(faults), failed = built and M.failures(built),
+  })
+end
+
+
+-- Answers proposals and takes what is published also where no task begins; `changed` is told of each
+-- generation. Until cancelled.
+function Live:follow(changed)
+  local told = self.generation
+  while true do
+    local changes = host.changes()
+    self:answer()
+    local present = self:current()
+    if present ~= told then
+      told = present
+      changed(present)
+    end
+    host.wait_changes(changes, LOOK_SECONDS)
+  end
+end
+
+
+return M

@@ -1,0 +1,288 @@
+-- Reloads, in the main worker: reads the project again when its files change, when a signal says so or somebody
+-- asks, and rolls out what loads. One at a time; what is asked for meanwhile is one more.
+
+local counters = require "tide.state.counters"
+local log = require "tide.log"
+local task = require "tide.task"
+local time = require "tide.time"
+local bundle = require "tide.bundle"
+local changes = require "tide.reload_changes"
+local live = require "tide.live"
+local project = require "tide.project"
+local project_watch = require "tide.project_watch"
+local request = require "tide.reload_request"
+local rollout = require "tide.rollout"
+local self_test = require "tide.self_test"
+
+local M = {}
+
+local LOOK_SECONDS = 60
+local FILES = { actor = "files" }
+-- Times that what fails is left out and the rest tried again.
+local ROUNDS_MAX = 5
+
+counters.describe("reloads_total", "counter", "Reloads that had something to do, by outcome: ok, partial, failed.")
+
+local Reloader = {}
+Reloader.__index = Reloader
+
+
+-- Reloading ---------------------------------------------------------------------------------------
+
+
+-- `service` is told of what is about to be in force, `prepare(candidate, integrations)`: true, or nil and a
+-- message; and of what is, `adopt(generation, project)`.
+function M.new(opened, own, workers, service)
+  return setmetatable({ project = opened, live = own, workers = workers, service = service,
+    bundle = bundle.pack(opened.sources), refused = {}, must_retry = false }, Reloader)
+end
+
+
+-- Why the version of an integration that has just been loaded may not serve; nil when it may.
+function Reloader:refusal(candidate, integration)
+  local refused = self.refused[integration.name]
+  if refused and refused.version == integration.version then
+    return refused.fault
+  end
+  local passed, fault = self_test.run(candidate, integration)
+  if not passed then
+    self.refused[integration.name] = { version = integration.version, fault = fault }
+    return fault
+  end
+end
+
+
+-- The integrations whose loaded code is not the one in force.
+function Reloader:loaded(candidate)
+  local list = {}
+  for name, integration in pairs(candidate.integrations) do
+    local before = self.live.generation.integrations[name]
+    if integration.code and integration.code ~= (before and before.code) then
+      list[#list + 1] = integration
+    end
+  end
+  return list
+end
+
+
+-- Adds to `held_back` what may not serve; whether there was any.
+function Reloader:hold_back(candidate, held_back)
+  local is_any = false
+  for _, integration in ipairs(self:loaded(candidate)) do
+    local fault = self:refusal(candidate, integration)
+    if fault then
+      held_back[integration.name], is_any = fault, true
+    end
+  end
+  return is_any
+end
+
+
+-- With `watch = false` all files go together: one that does not load keeps the others back.
+local function kept_together(candidate, config)
+  if config.watch then
+    return nil
+  end
+  local faults = {}
+  for _, integration in pairs(candidate.integrations) do
+    if integration.error and integration.code then
+      table.move(integration.error.faults, 1, #integration.error.faults, #faults + 1, faults)
+    end
+  end
+  table.sort(faults)
+  return #faults > 0 and faults or nil
+end
+
+
+-- One try: true when it is in force; "again" when more was held back; nil and the faults.
+function Reloader:try(opened, terms)
+  local candidate, faults = self.live:build(opened.sources, terms)
+  if not candidate then
+    return nil, faults
+  end
+  if self:hold_back(candidate, terms.held_back) then
+    return "again"
+  end
+  faults = kept_together(candidate, candidate.config)
+  if faults then
+    return nil, faults
+  end
+  local ready, fault = self.service:prepare(candidate, self:loaded(candidate))
+  if not ready then
+    self.must_retry = true
+    return nil, { fault }
+  end
+  local failed
+  ready, faults, failed = rollout.propose(candidate, opened.sources, terms, self.workers)
+  if ready then
+    rollout.commit(candidate, self.live)
+    return true
+  end
+  if #faults > 0 then
+    self.must_retry = true
+    return nil, faults
+  end
+  for name, words in pairs(failed) do
+    terms.held_back[name] = words
+  end
+  return "again"
+end
+
+
+-- Rolls out what was read; true, or nil and the faults.
+function Reloader:roll_out(opened, by)
+  local is_asked = by.actor ~= FILES.actor
+  local terms = { built_at = time.format(), held_back = {}, tries_again = is_asked }
+  if is_asked then
+    self.refused = {}
+  end
+  for _ = 1, ROUNDS_MAX do
+    local outcome, faults = self:try(opened, terms)
+    if outcome ~= "again" then
+      return outcome, faults
+    end
+  end
+  return nil, { "too many integrations failed one after the other; see the log" }
+end
+
+
+-- What came of a reload, said everywhere.
+function Reloader:report(result, started)
+  request.set_faults(result.outcome == "failed" and result.errors or {})
+  result.version = self.live.generation.version
+  if result.outcome ~= "unchanged" then
+    counters.counter("reloads_total", ('outcome="%s"'):format(result.outcome)):add()
+    changes.log(result, time.monotonic() - started)
+  end
+  return result
+end
+
+
+-- A folder that went away for a moment must not take all its integrations along. Faults, or nil.
+local function missing_folders(before, now)
+  local faults = {}
+  for folder in pairs(before.folders) do
+    if not now.folders[folder] then
+      faults[#faults + 1] = ("%s: the folder is gone; what was loaded from it serves on until it is back "
+        .. "or config.lua is another"):format(folder)
+    end
+  end
+  table.sort(faults)
+  return #faults > 0 and faults or nil
+end
+
+
+-- The project as it is now; nil and the faults.
+function Reloader:read()
+  local opened, faults = project.read(self.project.config_path, self.project.sources.getenv)
+  if opened and opened.sources.config_text == self.project.sources.config_text then
+    faults = missing_folders(self.project.sources, opened.sources)
+  end
+  return not faults and opened or nil, faults
+end
+
+
+-- Whether there is nothing to do. Who asks himself wants what did not load to be tried once more.
+function Reloader:is_current(bytes, by)
+  return bytes == self.bundle and not self.must_retry
+    and (by.actor == FILES.actor or #self.live.generation.errors == 0)
+end
+
+
+-- Reads the project and puts what has changed in force. `by` = { actor, trace_id }.
+function Reloader:reload(by)
+  local started = time.monotonic()
+  local opened, faults = self:read()
+  if not opened then
+    self.must_retry = true
+    return self:report({ outcome = "failed", errors = faults }, started)
+  end
+  local bytes = bundle.pack(opened.sources)
+  local before = self.live.generation
+  if self:is_current(bytes, by) then
+    return self:report({ outcome = "unchanged", errors = before.errors }, started)
+  end
+  self.must_retry = false
+  local done
+  done, faults = self:roll_out(opened, by)
+  if not done then
+    self.must_retry = true
+    return self:report({ outcome = "failed", errors = faults }, started)
+  end
+  local is_same_config = self.project.sources.config_text == opened.sources.config_text
+  self.bundle, self.project = bytes, opened
+  local result = changes.between(before, self.live.generation, not is_same_config)
+  self.service:adopt(self.live.generation, opened)
+  changes.record(result, by)
+  return self:report(result, started)
+end
+
+
+-- Running -----------------------------------------------------------------------------------------
+
+
+local function protected(reloader, by)
+  local ok, result, _, traceback = task.guard(reloader.reload, reloader, by)
+  if ok then
+    return result
+  end
+  reloader.must_retry = true
+  log.error("a reload failed: internal error", { error = tostring(result), traceback = traceback })
+  return { outcome = "failed", errors = { "internal error: " .. tostring(result) } }
+end
+
+
+-- Answers requests, one after the other.
+function Reloader:serve()
+  request.serve(function(by) return protected(self, by) end)
+end
+
+
+-- The folders and files that make up a project.
+local function paths_of(opened)
+  local paths = { opened.config_path, opened:beside("scripts") }
+  local folders = opened.config.providers
+  for _, folder in ipairs(type(folders) == "table" and folders or { folders }) do
+    paths[#paths + 1] = folder
+  end
+  return paths
+end
+
+
+-- Asks for a reload whenever a file changes, as long as the configuration says so.
+function Reloader:watch()
+  local watcher = project_watch.new()
+  local followed
+  while true do
+    if followed ~= self.project then
+      followed = self.project
+      watcher:follow(paths_of(followed))
+    end
+    if watcher:wait(LOOK_SECONDS) and self.project.config.watch then
+      request.ask(FILES)
+    end
+  end
+end
+
+
+--- Begins to reload. Files that changed since the project was read are found at once.
+function Reloader:start()
+  self.tasks = {
+    task.detach(self.serve, self),
+    task.detach(self.watch, self),
+  }
+  if self.project.config.watch then
+    request.want(FILES)
+  end
+end
+
+
+--- Ends it; a reload that is under way is given up.
+function Reloader:stop()
+  for _, running in ipairs(self.tasks) do
+    running:cancel()
+  end
+end
+
+
+return M
