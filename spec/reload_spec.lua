@@ -65,7 +65,7 @@ describe("a reload", function()
 
 
   local function wait_for(value, name)
-    support.wait(("%s from all workers"):format(tostring(value)), function() return ask(name) == value end, EFFECT_SECONDS)
+    support.wait(tostring(value), function() return ask(name) == value end, EFFECT_SECONDS)
     assert.is_true(all_answer(value, name))
   end
 

@@ -235,7 +235,7 @@ local function read_metrics(names)
     -- Without a cell it is not shown. One that has cells of another kind stays what it is.
     pcall(counters[name:find("_duration_seconds$") and "histogram" or "counter"], name)
   end
-  local text = metrics.routes[1].handler({ instance = { generation = { integrations = {} } } }).body
+  local text = metrics.routes[1].handler({ generation = { integrations = {} } }).body
   local found = {}
   for name, help, kind in text:gmatch("# HELP tidegate_(%S+) ([^\n]*)\n# TYPE %S+ (%S+)") do
     found[name] = { type = kind, help = help }
