@@ -11,19 +11,22 @@ local M = {}
 
 local GROUPS = {
   "calls", "webhooks", "integrations", "policies", "secrets", "events", "alerts", "audit", "logs", "health",
-  "metrics", "windows", "status", "reload", "tokens", "page",
+  "metrics", "windows", "status", "reload", "tokens", "openapi", "page",
 }
 
 
-local function load_routes()
+local function load_groups()
   local groups = {}
   for index, name in ipairs(GROUPS) do
     groups[index] = require("tide.api." .. name)
   end
-  return router.new(groups)
+  return groups
 end
 
-local ROUTES = load_routes()
+--- The groups of endpoints, each with `routes` (see router.lua).
+M.groups = load_groups()
+
+local ROUTES = router.new(M.groups)
 
 
 local function no_route(path, allowed)

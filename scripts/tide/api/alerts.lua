@@ -8,6 +8,7 @@ local audit = require "tide.audit"
 local errors = require "tide.errors"
 local exchange = require "tide.api.exchange"
 local search = require "tide.api.search"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -85,9 +86,25 @@ local function acknowledge(current)
 end
 
 
+local ALERT = shape.object {
+  id = "uuid", created_at = "time", updated_at = "time", kind = "text", severity = "text",
+  integration_name = "text?", message = "text", details = "any", occurrences = "integer", resolved_at = "time?",
+  acknowledged_at = "time?", acknowledged_by = "text?",
+}
+
 M.routes = {
-  { "GET", "/api/v1/alerts", needs = "read", handler = list },
-  { "POST", "/api/v1/alerts/{id}/ack", needs = "operate", handler = acknowledge },
+  { "GET", "/api/v1/alerts", needs = "read", handler = list, doc = {
+    summary = "What somebody should look at, newest first",
+    query = SEARCH:describe {
+      open = "Only those that last (true), or that are over.", acknowledged = "Only those that somebody has seen, "
+        .. "or that nobody has.", kind = "Only of this kind.", severity = "Only of this severity.",
+    },
+    answers = shape.page(ALERT), problems = { "unavailable" },
+  } },
+  { "POST", "/api/v1/alerts/{id}/ack", needs = "operate", handler = acknowledge, doc = {
+    summary = "Say that an alert was seen",
+    answers = shape.data(ALERT), problems = { "not_found", "unavailable" },
+  } },
 }
 
 

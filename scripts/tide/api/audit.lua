@@ -3,6 +3,7 @@
 local json = require "tide.json"
 local redact = require "tide.redact"
 local search = require "tide.api.search"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -40,7 +41,15 @@ end
 
 
 M.routes = {
-  { "GET", "/api/v1/audit", needs = "admin", handler = list },
+  { "GET", "/api/v1/audit", needs = "admin", handler = list, doc = {
+    summary = "Who changed what, newest first",
+    query = SEARCH:describe { actor = "Only by this token, or `command line`.", action = "Only this action." },
+    answers = shape.page(shape.object {
+      id = "uuid", created_at = "time", actor = "text", action = "text", integration_name = "text?",
+      subject = "text?", old_value = "any", new_value = "any", trace_id = "text?",
+    }),
+    problems = { "unavailable" },
+  } },
 }
 
 

@@ -155,8 +155,38 @@ local function run(current)
 end
 
 
+-- Description -------------------------------------------------------------------------------------
+
+
+-- `needs`: the right without which a header has no effect; `cached`: it has one only where answers are kept.
+local TAKEN = {
+  { name = "Idempotency-Key", schema = { type = "string", minLength = 1, maxLength = KEY_BYTES_MAX },
+    description = "Repeating the call with the same key gives the same answer and does nothing twice." },
+  { name = "X-Timeout-Ms", schema = { type = "integer", minimum = 1, maximum = TIMEOUT_MS_MAX },
+    description = "Ends the call earlier than `total_timeout_seconds` would." },
+  { name = "X-Mock", schema = { type = "string", enum = { "0", "1" } },
+    description = "1: the provider's mock answers, no third party is reached." },
+  { name = "X-User-Id", schema = { type = "string", format = "uuid" }, description = "For whom; it is logged." },
+  { name = "X-Debug", needs = "operate", schema = { type = "string", enum = { "1" } },
+    description = "1: `meta.trace`, or `trace` of an error, says what the call did." },
+  { name = "Cache-Control", cached = true, schema = { type = "string" },
+    description = "`no-cache` asks for a fresh answer." },
+  { name = "traceparent", schema = { type = "string" }, description = "The caller's span (W3C Trace Context)." },
+  { name = "tracestate", schema = { type = "string" }, description = "Passed on with it." },
+}
+
+-- Whatever may become of a call, besides what all requests with a token and a body may get.
+local PROBLEMS = {
+  "no_such_operation", "not_found", "conflict", "outcome_unknown", "idempotency_mismatch", "rejected",
+  "rate_limited", "circuit_open", "disabled", "not_loaded", "overloaded", "unavailable", "not_configured",
+  "upstream_auth", "upstream_error", "network_error", "timeout", "script_error", "script_timeout", "out_of_memory",
+  "cancelled",
+}
+
 M.routes = {
-  { "POST", "/api/v1/integrations/{name}/{operation}", needs = "call", handler = run },
+  { "POST", "/api/v1/integrations/{name}/{operation}", needs = "call", handler = run, doc = {
+    of = "operation", takes = "input", gives = "output", headers = TAKEN, problems = PROBLEMS,
+  } },
 }
 
 

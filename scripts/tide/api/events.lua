@@ -12,6 +12,7 @@ local redact = require "tide.redact"
 local row_id = require "tide.row_id"
 local exchange = require "tide.api.exchange"
 local search = require "tide.api.search"
+local shape = require "tide.api.shape"
 local operate = require "tide.webhook.operate"
 
 local M = {}
@@ -305,12 +306,77 @@ local function retry_many(current)
 end
 
 
+-- Description -------------------------------------------------------------------------------------
+
+
+local STATUS = shape.choice("pending", "processing", "completed", "failed")
+
+local STATUS_PARAMETER = { name = "status", schema = STATUS, description = "Only in this state." }
+
+local WORDS = {
+  source = "Only of this webhook of the integration.", type = "Only of this type.",
+  event_id = "Only with this id of the sender.", ordering_key = "Only with this key.",
+  trace_id = "Only of this trace.",
+}
+
+
+local function event_with(details, optional)
+  local members = {
+    id = "uuid", created_at = "time", integration_name = "text", source = "text", event_type = "text",
+    event_id = "text?", ordering_key = "text?", status = STATUS, next_attempt_at = "time?", attempts = "integer?",
+    retry_count = "integer?", started_at = "time?", processed_at = "time?", duration_ms = "number?",
+    error_type = "text?", error_message = "text?", provider_version = "text?", signature_verified = "boolean?",
+    trace_id = "text?", content_type = "text?",
+  }
+  for _, name in ipairs(details) do
+    members[name] = "any"
+  end
+  return shape.object(members, optional)
+end
+
+
+-- The parameters of a list that a retry in bulk takes too.
+local function retry_parameters()
+  local parameters = {
+    { name = "status", schema = shape.choice("failed", "completed"), description = "In which state; failed, if not "
+      .. "said." },
+    { name = "dry_run", schema = { type = "boolean" }, description = "Only say how many it would be." },
+  }
+  for _, parameter in ipairs(ALL:describe(WORDS)) do
+    if RETRY_PARAMETERS[parameter.name] then
+      parameters[#parameters + 1] = parameter
+    end
+  end
+  return parameters
+end
+
 M.routes = {
-  { "GET", "/api/v1/events", needs = "read", handler = list },
-  { "GET", "/api/v1/events/{id}", needs = "read", handler = get },
-  { "POST", "/api/v1/events/retry", needs = "operate", handler = retry_many },
-  { "POST", "/api/v1/events/{id}/retry", needs = "operate", handler = retry },
-  { "DELETE", "/api/v1/events/{id}", needs = "operate", handler = discard },
+  { "GET", "/api/v1/events", needs = "read", handler = list, doc = {
+    summary = "Stored webhook events, newest first",
+    query = { STATUS_PARAMETER, table.unpack(ALL:describe(WORDS)) },
+    answers = shape.page(event_with {}), problems = { "unavailable" },
+  } },
+  { "GET", "/api/v1/events/{id}", needs = "read", handler = get, doc = {
+    summary = "One event, with its payload, result and attempts",
+    description = "Operators see the body as it came too.",
+    answers = shape.data(event_with({ "body_bytes", table.unpack(DETAILS) }, { body = "any" })),
+    problems = { "not_found", "unavailable" },
+  } },
+  { "POST", "/api/v1/events/retry", needs = "operate", handler = retry_many, doc = {
+    summary = "Run many events again",
+    query = retry_parameters(),
+    answers = shape.data(shape.object { matched = "integer", retried = "integer", dry_run = "boolean" }),
+    problems = { "conflict", "unavailable" },
+  } },
+  { "POST", "/api/v1/events/{id}/retry", needs = "operate", handler = retry, doc = {
+    summary = "Run an event again",
+    answers = shape.data(shape.object { id = "uuid", status = shape.choice("pending") }),
+    problems = { "not_found", "conflict", "unavailable" },
+  } },
+  { "DELETE", "/api/v1/events/{id}", needs = "operate", handler = discard, doc = {
+    summary = "Discard an event",
+    answers = shape.nothing("It will not run any more."), problems = { "not_found", "conflict", "unavailable" },
+  } },
 }
 
 

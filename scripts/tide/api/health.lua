@@ -5,6 +5,7 @@ local json = require "tide.json"
 local store = require "tide.store"
 local secret_faults = require "tide.secret_faults"
 local integrations = require "tide.api.integrations"
+local shape = require "tide.api.shape"
 local webhook_health = require "tide.webhook.health"
 
 local M = {}
@@ -73,8 +74,21 @@ local function get(current)
 end
 
 
+local function answer(...)
+  return shape.object({ status = shape.choice(...) }, {
+    reasons = "texts", integrations = shape.map(integrations.STATUS),
+  })
+end
+
 M.routes = {
-  { "GET", "/health", needs = "none", handler = get },
+  { "GET", "/health", needs = "none", handler = get, doc = {
+    summary = "Whether the service is well",
+    description = "Needs no token. With one that may read, the answer says why, and how each integration is.",
+    answers = {
+      [200] = { description = "It serves.", schema = answer("healthy", "degraded") },
+      [503] = { description = "It is starting, or about to end.", schema = answer("starting", "draining") },
+    },
+  } },
 }
 
 

@@ -8,6 +8,7 @@ local reload_request = require "tide.reload_request"
 local metric_windows = require "tide.metric_windows"
 local secrets = require "tide.secrets"
 local exchange = require "tide.api.exchange"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -28,6 +29,9 @@ local function or_null(value)
   end
   return value
 end
+
+
+M.STATUS = shape.choice("healthy", "not_configured", "disabled", "not_loaded")
 
 
 -- What keeps an integration from working, in a word; "healthy" when nothing is known to.
@@ -209,9 +213,36 @@ local function get(current)
 end
 
 
+local OPERATION = shape.object {
+  name = "text", summary = "text?", description = "text?", input = "any", output = "any",
+  is_cacheable = "boolean", is_idempotent = "boolean?", has_mock = "boolean",
+}
+
+local STATISTICS = shape.object {
+  calls = "integer", error_rate = "number?", p50_ms = "number?", p95_ms = "number?", p99_ms = "number?",
+  cache_hit_rate = "number?",
+}
+
+
+local function entry_with(operations, more)
+  return shape.object({
+    name = "text", type = shape.choice("api", "smtp", "webhook"), provider = "text", summary = "text?",
+    version = "text?", loaded_at = "time", status = M.STATUS, is_enabled = "boolean", is_mock_mode = "boolean",
+    circuit_breaker_state = "text?", missing_secrets = "texts", operations = operations,
+    error = shape.optional(shape.object { message = "text", file = "text", line = "integer?", faults = "texts" }),
+  }, more)
+end
+
 M.routes = {
-  { "GET", "/api/v1/integrations", needs = "list", handler = list },
-  { "GET", "/api/v1/integrations/{name}", needs = "list", handler = get },
+  { "GET", "/api/v1/integrations", needs = "list", handler = list, doc = {
+    summary = "The integrations that there are, by name",
+    query = shape.PAGE, answers = shape.page(entry_with("texts")),
+  } },
+  { "GET", "/api/v1/integrations/{name}", needs = "list", handler = get, doc = {
+    summary = "One integration, with the schemas of its operations",
+    answers = shape.data(entry_with(shape.list(OPERATION), { statistics = STATISTICS })),
+    problems = { "no_such_operation" },
+  } },
 }
 
 

@@ -6,6 +6,7 @@ local uuid = require "tide.uuid"
 local errors = require "tide.errors"
 local exchange = require "tide.api.exchange"
 local search = require "tide.api.search"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -93,9 +94,34 @@ local function get(current)
 end
 
 
+local function row_with(details)
+  local members = {
+    id = "uuid", created_at = "time", integration_name = "text", integration_type = "text", operation = "text?",
+    caller = "text?", user_id = "text?", trace_id = "text?", request_method = "text?", request_url = "text?",
+    response_status = "integer?", duration_ms = "number?", is_success = "boolean?", error_type = "text?",
+    error_message = "text?", retry_count = "integer?", is_from_cache = "boolean?", is_stale = "boolean?",
+    is_fallback = "boolean?", is_mock = "boolean?", circuit_breaker_state = "text?", provider_version = "text?",
+  }
+  for _, name in ipairs(details) do
+    members[name] = "any"
+  end
+  return shape.object(members)
+end
+
 M.routes = {
-  { "GET", "/api/v1/logs", needs = "read", handler = list },
-  { "GET", "/api/v1/logs/{id}", needs = "read", handler = get },
+  { "GET", "/api/v1/logs", needs = "read", handler = list, doc = {
+    summary = "The call log, newest first",
+    query = SEARCH:describe {
+      operation = "Only of this operation.", caller = "Only calls with the token of this name.",
+      user_id = "Only calls for this user (`X-User-Id`).", trace_id = "Only of this trace.",
+      error_type = "Only failures with this code.", success = "Only successes (true), or failures.",
+    },
+    answers = shape.page(row_with {}), problems = { "unavailable" },
+  } },
+  { "GET", "/api/v1/logs/{id}", needs = "read", handler = get, doc = {
+    summary = "One call, with its requests and attempts",
+    answers = shape.data(row_with(DETAILS)), problems = { "not_found", "unavailable" },
+  } },
 }
 
 

@@ -96,7 +96,10 @@ end
 
 
 M.routes = {
-  { "GET", "/metrics", needs = "metrics", handler = get },
+  { "GET", "/metrics", needs = "metrics", handler = get, doc = {
+    summary = "Metrics for Prometheus",
+    answers = { [200] = { description = "Text in the format of Prometheus.", type = "text/plain" } },
+  } },
 }
 
 

@@ -14,6 +14,7 @@ Tidegate %s
   GET  /api/v1/status                            the service itself
   GET  /health                                   for load balancers
   GET  /metrics                                  for Prometheus
+  GET  /openapi.json                             all of it, for programs
 
 All but /health and this page need a token: Authorization: Bearer ...
 ]]
@@ -25,7 +26,10 @@ end
 
 
 M.routes = {
-  { "GET", "/", needs = "none", handler = get },
+  { "GET", "/", needs = "none", handler = get, doc = {
+    summary = "What this is, for people",
+    answers = { [200] = { description = "A page.", type = "text/plain" } },
+  } },
 }
 
 

@@ -12,12 +12,15 @@ local secrets = require "tide.secrets"
 local cache = require "tide.state.cache"
 local breaker = require "tide.policy.breaker"
 local exchange = require "tide.api.exchange"
+local shape = require "tide.api.shape"
 
 local M = {}
 
 local MODES = { auto = true, open = true, closed = true, observe = true }
 local INPUTS_MAX = 1000
 local PATTERN_BYTES_MAX = 1024
+local MOCK = { name = "X-Mock", schema = { type = "string", enum = { "0", "1" } },
+  description = "1: as if the provider's mock answered." }
 
 
 -- Notes a change, with what else has to be kept of it. A store that does not take it undoes nothing:
@@ -203,11 +206,50 @@ local function explain(current)
 end
 
 
+local BREAKER = shape.object({
+  mode = shape.choice("auto", "open", "closed", "observe"), state = shape.choice("closed", "open", "half_open"),
+  consecutive_failures = "integer", calls = "integer", failures = "integer", slow = "integer",
+  probes_out = "integer", opened_total = "integer", refused_total = "integer",
+}, { opened_at = "time", retry_after = "number" })
+
+local EXPLANATION = shape.object({
+  integration = "text", operation = "text", mock = "boolean",
+  verdict = shape.choice("pass", "wait", "answer", "refuse"),
+  policies = shape.list(shape.object({ policy = "text", verdict = "text" }, { why = "text", state = "object" })),
+  settings = shape.map(shape.object({ source = "text" }, { value = "any" })),
+}, { policy = "text", why = "text" })
+
 M.routes = {
-  { "PUT", "/api/v1/integrations/{name}/breaker", needs = "operate", handler = put_breaker },
-  { "POST", "/api/v1/integrations/{name}/cache/warm", needs = "operate", handler = warm },
-  { "DELETE", "/api/v1/integrations/{name}/cache", needs = "operate", handler = delete_cache },
-  { "POST", "/api/v1/integrations/{name}/{operation}/explain", needs = "read", handler = explain },
+  { "PUT", "/api/v1/integrations/{name}/breaker", needs = "operate", handler = put_breaker, doc = {
+    summary = "Hold a circuit breaker open or closed, or let it work by itself",
+    body = { type = "object", required = { "mode" }, properties = { mode = {
+      type = "string", enum = { "auto", "open", "closed", "observe" },
+      description = "auto closes it and lets it work by itself; observe shows its state and refuses nothing",
+    } } },
+    answers = shape.data(BREAKER), problems = { "no_such_operation", "not_loaded" },
+  } },
+  { "POST", "/api/v1/integrations/{name}/cache/warm", needs = "operate", handler = warm, doc = {
+    summary = "Make the calls whose answers are not kept yet",
+    body = shape.object { operation = "text", inputs = { type = "array", minItems = 1, maxItems = INPUTS_MAX } },
+    answers = shape.data(shape.object {
+      entries = "integer", failed = shape.list(shape.object { pointer = "text", code = "text" }),
+    }),
+    problems = { "no_such_operation", "not_loaded" },
+  } },
+  { "DELETE", "/api/v1/integrations/{name}/cache", needs = "operate", handler = delete_cache, doc = {
+    summary = "Delete cached answers",
+    query = {
+      { name = "operation", schema = { type = "string" }, description = "Only of this operation." },
+      { name = "pattern", schema = { type = "string", maxLength = PATTERN_BYTES_MAX },
+        description = "Only keys like this: `*` stands for any run of bytes, `?` for one." },
+    },
+    answers = shape.data(shape.object { deleted = "integer" }), problems = { "no_such_operation", "not_loaded" },
+  } },
+  { "POST", "/api/v1/integrations/{name}/{operation}/explain", needs = "read", handler = explain, doc = {
+    of = "operation", summary = "What would become of this call, without making it",
+    takes = "input", answers = shape.data(EXPLANATION), problems = { "no_such_operation", "not_loaded" },
+    headers = { MOCK },
+  } },
 }
 
 

@@ -2,6 +2,7 @@
 
 local errors = require "tide.errors"
 local reload_request = require "tide.reload_request"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -18,7 +19,14 @@ end
 
 
 M.routes = {
-  { "POST", "/api/v1/reload", needs = "operate", handler = post },
+  { "POST", "/api/v1/reload", needs = "operate", handler = post, doc = {
+    summary = "Read the project's files again, now",
+    description = "Files that do not load change nothing: `errors` says why.",
+    answers = shape.data(shape.object({ outcome = shape.choice("ok", "partial", "failed", "unchanged") }, {
+      version = "integer", changed = "texts", added = "texts", removed = "texts", errors = "texts",
+    })),
+    problems = { "overloaded" },
+  } },
 }
 
 

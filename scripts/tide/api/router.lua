@@ -52,7 +52,11 @@ end
 
 
 -- A tree from groups of endpoints, each `{ routes = { { METHOD, PATH, needs, handler } } }`.
--- `needs` is a right (see tokens.lua), or "none".
+-- `needs` is a right (see tokens.lua), "none" or "signature". `doc` is for the API's description
+-- (openapi.lua): `summary`, `description`, `query` and `headers` (lists of { name, schema, description }),
+-- `body` (a schema), `answers` (by status: description, schema or type) and `problems` (codes of errors
+-- besides those that anybody may get); `of` = "operation", "webhook" or "handshake" where there is one such
+-- path for each.
 function M.new(groups)
   local root = new_node()
   for _, group in ipairs(groups) do

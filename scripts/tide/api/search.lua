@@ -8,6 +8,7 @@ local uuid = require "tide.uuid"
 local errors = require "tide.errors"
 local row_id = require "tide.row_id"
 local exchange = require "tide.api.exchange"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -49,6 +50,21 @@ function M.time(value)
   end
   return row_id.at(seconds)
 end
+
+
+-- What a reader takes.
+local TAKES = {
+  [M.text] = { type = "string", maxLength = 255 },
+  [M.boolean] = { type = "boolean" },
+  [M.uuid] = shape.of("uuid"),
+  [M.time] = shape.of("time"),
+}
+
+local USUAL = {
+  integration = "Only of this integration.",
+  from = "Not before this time.",
+  to = "Before this time.",
+}
 
 
 -- Conditions --------------------------------------------------------------------------------------
@@ -107,6 +123,20 @@ function M.new(select, filters, options)
     search.parameters[filter[1]] = true
   end
   return search
+end
+
+
+-- Its parameters for the API's description. `words`: descriptions by name.
+function Search:describe(words)
+  local list = {}
+  for _, filter in ipairs(self.filters) do
+    local name, reader = filter[1], filter[3]
+    if name ~= "cursor" then
+      local schema = type(reader) == "table" and { type = "string", enum = reader } or TAKES[reader]
+      list[#list + 1] = { name = name, schema = schema, description = words and words[name] or USUAL[name] }
+    end
+  end
+  return table.move(shape.PAGE, 1, #shape.PAGE, #list + 1, list)
 end
 
 

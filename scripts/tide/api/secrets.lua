@@ -5,6 +5,7 @@ local json = require "tide.json"
 local secret_seals = require "tide.secret_seals"
 local secrets_store = require "tide.secrets_store"
 local exchange = require "tide.api.exchange"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -92,11 +93,35 @@ local function rekey(current)
 end
 
 
+local SECRET = shape.object { name = "text", source = "text?", updated_at = "time?", previous_expires_at = "time?" }
+
 M.routes = {
-  { "POST", "/api/v1/secrets/rekey", needs = "admin", handler = rekey },
-  { "GET", "/api/v1/integrations/{name}/secrets", needs = "admin", handler = list },
-  { "PUT", "/api/v1/integrations/{name}/secrets/{secret}", needs = "admin", handler = put },
-  { "DELETE", "/api/v1/integrations/{name}/secrets/{secret}", needs = "admin", handler = delete },
+  { "POST", "/api/v1/secrets/rekey", needs = "admin", handler = rekey, doc = {
+    summary = "Put every stored secret under the first of the master keys",
+    answers = shape.data(shape.object { key_id = "text", resealed = "integer", left = "integer" }),
+    problems = { "not_configured", "unavailable" },
+  } },
+  { "GET", "/api/v1/integrations/{name}/secrets", needs = "admin", handler = list, doc = {
+    summary = "The secrets of an integration: names, sources and dates",
+    answers = shape.data(shape.list(SECRET)), problems = { "no_such_operation", "not_loaded", "unavailable" },
+  } },
+  { "PUT", "/api/v1/integrations/{name}/secrets/{secret}", needs = "admin", handler = put, doc = {
+    summary = "Store or rotate a secret",
+    body = {
+      type = "object", required = { "value" }, additionalProperties = false, properties = {
+        value = { type = "string", minLength = 1, maxLength = 65536, writeOnly = true },
+        keep_previous_seconds = { type = "number", minimum = 0,
+          description = "How long signatures made with the value of before stay good." },
+      },
+    },
+    answers = shape.data(SECRET),
+    problems = { "no_such_operation", "not_found", "not_loaded", "not_configured", "unavailable" },
+  } },
+  { "DELETE", "/api/v1/integrations/{name}/secrets/{secret}", needs = "admin", handler = delete, doc = {
+    summary = "Delete a stored secret",
+    answers = shape.nothing("It is gone; the environment's value counts again, if there is one."),
+    problems = { "no_such_operation", "not_found", "not_loaded", "unavailable" },
+  } },
 }
 
 

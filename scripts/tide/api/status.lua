@@ -10,6 +10,7 @@ local secret_faults = require "tide.secret_faults"
 local health = require "tide.api.health"
 local integrations = require "tide.api.integrations"
 local metrics = require "tide.api.metrics"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -65,7 +66,14 @@ end
 
 
 M.routes = {
-  { "GET", "/api/v1/status", needs = "read", handler = get },
+  { "GET", "/api/v1/status", needs = "read", handler = get, doc = {
+    summary = "The state of the service itself",
+    answers = shape.data(shape.object {
+      version = "text", state = shape.choice("starting", "serving", "draining"), pid = "integer",
+      started_at = "time", uptime_seconds = "integer", listen = "texts", workers = "integer", config = "text?",
+      generation = "object", store = "object", log = "object", worker = "object", secrets = "object",
+    }),
+  } },
 }
 
 

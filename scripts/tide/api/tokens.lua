@@ -4,6 +4,7 @@ local uuid = require "tide.uuid"
 local errors = require "tide.errors"
 local tokens = require "tide.tokens"
 local exchange = require "tide.api.exchange"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -59,10 +60,40 @@ local function revoke(current)
 end
 
 
+local ROLE = shape.choice("caller", "viewer", "operator", "admin")
+local TOKEN = shape.object {
+  id = "uuid", name = "text", role = ROLE, integrations = shape.optional("texts"), created_at = "time",
+  expires_at = "time?", last_used_at = "time?",
+}
+
+local MADE = shape.object({ id = "uuid", name = "text", role = ROLE, created_at = "time", token = "text" },
+  { integrations = shape.optional("texts"), expires_at = "time?" })
+
+local DEFINITION = {
+  type = "object", required = { "name", "role" }, additionalProperties = false, properties = {
+    name = { type = "string", maxLength = tokens.NAME_BYTES_MAX, pattern = "^[A-Za-z0-9][A-Za-z0-9_.@ -]*$" },
+    role = ROLE,
+    integrations = shape.optional(shape.list("text", tokens.INTEGRATIONS_MAX)),
+    expires_days = { type = { "number", "null" }, exclusiveMinimum = 0, maximum = 36500 },
+    expires_at = shape.of("time?"),
+  },
+}
+
 M.routes = {
-  { "GET", "/api/v1/tokens", needs = "admin", handler = list },
-  { "POST", "/api/v1/tokens", needs = "admin", handler = create },
-  { "DELETE", "/api/v1/tokens/{id}", needs = "admin", handler = revoke },
+  { "GET", "/api/v1/tokens", needs = "admin", handler = list, doc = {
+    summary = "The API tokens, without the tokens themselves",
+    query = shape.PAGE, answers = shape.page(TOKEN), problems = { "unavailable" },
+  } },
+  { "POST", "/api/v1/tokens", needs = "admin", handler = create, doc = {
+    summary = "Make an API token; the answer alone shows it",
+    body = DEFINITION,
+    answers = { [201] = { description = "Made.", schema = shape.object { data = MADE } } },
+    problems = { "conflict", "unavailable" },
+  } },
+  { "DELETE", "/api/v1/tokens/{id}", needs = "admin", handler = revoke, doc = {
+    summary = "Revoke an API token",
+    answers = shape.nothing("Revoked, on every worker."), problems = { "not_found", "conflict", "unavailable" },
+  } },
 }
 
 

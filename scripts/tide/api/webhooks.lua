@@ -4,6 +4,7 @@ local counters = require "tide.state.counters"
 local time = require "tide.time"
 local receive = require "tide.webhook.receive"
 local wake = require "tide.webhook.wake"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -34,11 +35,28 @@ local function run(current)
 end
 
 
+local PROBLEMS = { "unauthorized", "forbidden", "no_such_operation", "not_loaded", "disabled", "not_configured",
+  "payload_too_large", "rate_limited", "overloaded", "unavailable", "script_error", "script_timeout" }
+
+local RECEIVE = {
+  of = "webhook", summary = "Take what the sender has signed",
+  answers = {
+    [200] = { description = "Stored: it will be processed, once.", schema = shape.object { id = "uuid",
+      duplicate = "boolean" } },
+  },
+  problems = PROBLEMS,
+}
+local SHAKE_HANDS = {
+  of = "handshake", summary = "Prove to the sender whose address this is",
+  answers = { [200] = { description = "What the sender asked for." } },
+  problems = PROBLEMS,
+}
+
 M.routes = {
-  { "POST", "/api/v1/webhooks/{name}", needs = "signature", handler = run },
-  { "POST", "/api/v1/webhooks/{name}/{source}", needs = "signature", handler = run },
-  { "GET", "/api/v1/webhooks/{name}", needs = "signature", handler = run },
-  { "GET", "/api/v1/webhooks/{name}/{source}", needs = "signature", handler = run },
+  { "POST", "/api/v1/webhooks/{name}", needs = "signature", handler = run, doc = RECEIVE },
+  { "POST", "/api/v1/webhooks/{name}/{source}", needs = "signature", handler = run, doc = RECEIVE },
+  { "GET", "/api/v1/webhooks/{name}", needs = "signature", handler = run, doc = SHAKE_HANDS },
+  { "GET", "/api/v1/webhooks/{name}/{source}", needs = "signature", handler = run, doc = SHAKE_HANDS },
 }
 
 

@@ -3,6 +3,7 @@
 local json = require "tide.json"
 local metric_windows = require "tide.metric_windows"
 local search = require "tide.api.search"
+local shape = require "tide.api.shape"
 
 local M = {}
 
@@ -29,7 +30,19 @@ end
 
 
 M.routes = {
-  { "GET", "/api/v1/metrics", needs = "read", handler = list },
+  { "GET", "/api/v1/metrics", needs = "read", handler = list, doc = {
+    summary = "What came of the calls, every five minutes, newest first",
+    query = SEARCH:describe(),
+    answers = shape.page(shape.object {
+      id = "uuid", created_at = "time", integration_name = "text", metric_timestamp = "time",
+      window_minutes = "integer", total_calls = "integer", successful_calls = "integer", failed_calls = "integer",
+      cached_calls = "integer", avg_response_time = "number?", p50_response_time = "number?",
+      p95_response_time = "number?", p99_response_time = "number?", max_response_time = "number?",
+      error_rate = "number?", timeout_count = "integer", circuit_breaker_open_count = "integer",
+      rate_limited_count = "integer", cache_hit_rate = "number?",
+    }),
+    problems = { "unavailable" },
+  } },
 }
 
 
