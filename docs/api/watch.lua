@@ -25,7 +25,7 @@ local Watch = {}
 --- Looks at the paths, files or folders, on another thread, then watches every step that leads to them,
 --- links too, and nothing else. What is missing is watched where it would appear. In folders names that
 --- begin with one dot do not count, nor does what lies in their folders. Waits.
----@param paths string[] at most 256; files in a folder at most 1,000, more are not looked at (but watched)
+---@param paths string[] at most 256; of a folder's files 1,000 are looked at (and all are watched)
 ---@return watch.Survey|nil, string? message, string? code "closed", by another task meanwhile
 function Watch:follow(paths) end
 

@@ -233,7 +233,7 @@ static void look_at_entry(struct file_survey *survey, const char *folder, const 
   if (S_ISLNK(status.st_mode)) look_behind_link(survey, folder, name);
 }
 
-static void look_inside(struct file_survey *survey, const char *folder, const struct stat *status) {
+static void look_inside(struct file_survey *survey, const char *folder) {
   add_point(survey, FILE_POINT_INSIDE, folder, NULL);
   DIR *directory = opendir(folder[0] == '\0' ? "/" : folder);
   if (directory == NULL) {
@@ -244,10 +244,12 @@ static void look_inside(struct file_survey *survey, const char *folder, const st
   for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
     if (strcmp(entry->d_name, "..") == 0 || file_survey_is_hidden(entry->d_name)) continue;
     if (++count > FILE_SURVEY_NAMES_MAX) break;
-    look_at_entry(survey, folder, entry->d_name);
+    if (count <= FILE_SURVEY_FILES_MAX)
+      look_at_entry(survey, folder, entry->d_name);
+    else
+      add_text(survey, folder, entry->d_name);
   }
   closedir(directory);
-  if (count > FILE_SURVEY_NAMES_MAX) add_file(survey, folder, status);
 }
 
 static void look_at(struct file_survey *survey, const char *path) {
@@ -266,7 +268,7 @@ static void look_at(struct file_survey *survey, const char *path) {
     return;
   }
   add_folder(survey, walk.done, &status);
-  look_inside(survey, walk.done, &status);
+  look_inside(survey, walk.done);
 }
 
 /* --- where ---------------------------------------------------------------------------------- */

@@ -12,8 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FILE_SURVEY_NAMES_MAX 1000  /* looked at in a folder; of more, only that there are more */
-#define FILE_SURVEY_POINTS_MAX 1024 /* beyond it the rest can only be looked at again */
+#define FILE_SURVEY_FILES_MAX 1000   /* looked at in a folder; of more, only the names */
+#define FILE_SURVEY_NAMES_MAX 100000 /* … of so many */
+#define FILE_SURVEY_POINTS_MAX 1024  /* beyond it the rest can only be looked at again */
 
 enum file_point_kind {
   FILE_POINT_SELF,  /* the folder itself: whether it goes away */
