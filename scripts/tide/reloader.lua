@@ -250,29 +250,31 @@ end
 
 -- Asks for a reload whenever a file changes, as long as the configuration says so.
 function Reloader:watch()
-  local watcher = project_watch.new()
+  local watcher <close> = project_watch.new()
   local followed
   while true do
-    if followed ~= self.project then
-      followed = self.project
-      watcher:follow(paths_of(followed))
+    local paths = paths_of(self.project)
+    local names, may_have_changed = table.concat(paths, "\0"), true
+    if names == followed then
+      may_have_changed = watcher:wait(LOOK_SECONDS)
+    else
+      -- What was saved before they were followed is found by reading them once more.
+      followed = names
+      watcher:follow(paths)
     end
-    if watcher:wait(LOOK_SECONDS) and self.project.config.watch then
+    if may_have_changed and self.project.config.watch then
       request.ask(FILES)
     end
   end
 end
 
 
---- Begins to reload. Files that changed since the project was read are found at once.
+--- Begins to reload.
 function Reloader:start()
   self.tasks = {
     task.detach(self.serve, self),
     task.detach(self.watch, self),
   }
-  if self.project.config.watch then
-    request.want(FILES)
-  end
 end
 
 
