@@ -362,7 +362,7 @@ describe("settings", function()
     assert.truthy(found[1]:find("TIDEGATE_NICE_DNB_BASE_URL", 1, true))
     assert.equal(1, #settings.variable_conflicts({ a = { base_url = true } }))
     assert.equal(1, #settings.variable_conflicts({ a = { key = true, key_file = true } }))
-    assert.equal(1, #settings.variable_conflicts({ master = { key = true } }))
+    assert.equal(2, #settings.variable_conflicts({ master = { key = true } })) -- TIDEGATE_MASTER_KEY, and its file
     assert.equal(1, #settings.variable_conflicts({ a_b = { c = true }, a = { b_c = true } }) // 2)
   end)
 
