@@ -13,3 +13,7 @@ files["bench/load.lua"] = { globals = { "wrk", "done" } }
 files["bench/json_decode.lua"] = { std = "min" }
 -- config.lua sees `env` and nothing else.
 files["**/config.lua"] = { std = "none", read_globals = { "env" } }
+-- These are code of the framework, about such files.
+for _, path in ipairs { "scripts/tide/api/config.lua", "scripts/tide/cli/config.lua" } do
+  files[path] = { std = "lua54" }
+end

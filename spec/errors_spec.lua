@@ -29,7 +29,8 @@ describe("errors", function()
   local STATUSES = {
     invalid_input = 400, unauthorized = 401, forbidden = 403, no_such_operation = 404,
     not_found = 404,
-    conflict = 409, outcome_unknown = 409, idempotency_mismatch = 422, method_not_allowed = 405,
+    conflict = 409, outcome_unknown = 409, idempotency_mismatch = 422, precondition_failed = 412,
+    method_not_allowed = 405,
     unsupported_media_type = 415, internal = 500, payload_too_large = 413, rejected = 422,
     rate_limited = 429,
     circuit_open = 503, disabled = 503, not_loaded = 503, overloaded = 503, unavailable = 503,

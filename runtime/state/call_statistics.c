@@ -35,6 +35,7 @@ static const char *const outcome_names[CALL_OUTCOMES] = {
     [CALL_CONFLICT] = "conflict",
     [CALL_OUTCOME_UNKNOWN] = "outcome_unknown",
     [CALL_IDEMPOTENCY_MISMATCH] = "idempotency_mismatch",
+    [CALL_PRECONDITION_FAILED] = "precondition_failed",
     [CALL_METHOD_NOT_ALLOWED] = "method_not_allowed",
     [CALL_UNSUPPORTED_MEDIA_TYPE] = "unsupported_media_type",
     [CALL_INTERNAL] = "internal",

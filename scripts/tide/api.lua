@@ -10,7 +10,7 @@ local router = require "tide.api.router"
 local M = {}
 
 local GROUPS = {
-  "calls", "webhooks", "integrations", "policies", "secrets", "events", "alerts", "audit", "logs", "health",
+  "calls", "webhooks", "integrations", "config", "policies", "secrets", "events", "alerts", "audit", "logs", "health",
   "metrics", "windows", "status", "reload", "tokens", "openapi", "page",
 }
 

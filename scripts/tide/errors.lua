@@ -23,6 +23,7 @@ local CODES = {
   conflict = { status = 409, title = "Conflict" },
   outcome_unknown = { status = 409, title = "Outcome unknown" },
   idempotency_mismatch = { status = 422, title = "Idempotency key used for another input" },
+  precondition_failed = { status = 412, title = "Changed in the meantime" },
   method_not_allowed = { status = 405, title = "Method not allowed" },
   unsupported_media_type = { status = 415, title = "Unsupported media type" },
   internal = { status = 500, title = "Internal error" },

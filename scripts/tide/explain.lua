@@ -4,6 +4,7 @@
 local json = require "tide.json"
 local redact = require "tide.redact"
 local secrets = require "tide.secrets"
+local settings_shown = require "tide.settings_shown"
 local text = require "tide.text"
 local cache = require "tide.policy.cache"
 local breaker_policy = require "tide.policy.breaker"
@@ -160,9 +161,8 @@ local STEPS = { enabled, validate, cached, breaker, concurrency, limit, attempts
 
 local function settings_of(integration)
   local list = {}
-  local fields = integration.values.redact_fields
-  for name, value in pairs(integration.values) do
-    list[name] = { value = redact.value({ [name] = value }, fields)[name], source = integration.settings_sources[name] }
+  for name, value in pairs(settings_shown.values(integration)) do
+    list[name] = { value = value, source = integration.settings_sources[name] }
   end
   return list
 end

@@ -25,6 +25,7 @@ local project = require "tide.project"
 local reload_request = require "tide.reload_request"
 local reloader = require "tide.reloader"
 local retention = require "tide.retention"
+local run_time_settings = require "tide.run_time_settings"
 local secret_files = require "tide.secret_files"
 local secret_seals = require "tide.secret_seals"
 local secrets_store = require "tide.secrets_store"
@@ -158,6 +159,17 @@ function Service:open_database()
 end
 
 
+-- What was changed while a service ran, before the workers read it.
+local function load_settings()
+  local faults, message = run_time_settings.load()
+  if not faults then
+    return nil, "the run-time settings could not be read: " .. message
+  end
+  log_faults(faults, "run-time settings could not be read")
+  return true
+end
+
+
 -- Breakers and limits as they were, before anybody calls.
 function Service:load_policies()
   local names = {}
@@ -241,6 +253,7 @@ local function steps(options)
     Service.reserve,
     Service.open_store,
     Service.open_database,
+    load_settings,
     Service.load_policies,
     function(service) return recover.run(service.live:current()) end,
     function(service) service.disk = disk.watch(service.project.config.data_dir) return true end,
