@@ -32,7 +32,7 @@ M.HEADERS = {
   ["WWW-Authenticate"] = { description = "Bearer.", schema = shape.of("text") },
   ["Idempotent-Replayed"] = { description = "true: the answer of an earlier call with the same Idempotency-Key.",
     schema = shape.choice("true") },
-  ETag = { description = "What the answer is, for `If-None-Match`.", schema = shape.of("text") },
+  ETag = { description = "What the answer is, for `If-None-Match` or `If-Match`.", schema = shape.of("text") },
 }
 
 
