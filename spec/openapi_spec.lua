@@ -138,20 +138,23 @@ describe("the OpenAPI document", function()
     local answer = post.responses["200"].content["application/json"].schema
     assert.equal("string", answer.properties.data.properties.state.type)
     assert.equal("#/components/schemas/Meta", answer.properties.meta["$ref"])
-    assert.is_true(whole.paths["/api/v1/integrations/acme/anything"].post.requestBody.content["application/json"].schema)
+    body = whole.paths["/api/v1/integrations/acme/anything"].post.requestBody
+    assert.is_true(body.content["application/json"].schema)
   end)
 
 
   it("says which headers a call takes", function()
     local function headers_of(role, operation)
       local taken = {}
-      for _, each in ipairs(document_for(built, role).paths["/api/v1/integrations/acme/" .. operation].post.parameters) do
+      local post = document_for(built, role).paths["/api/v1/integrations/acme/" .. operation].post
+      for _, each in ipairs(post.parameters) do
         taken[each["$ref"]:match("[^/]+$")] = true
       end
       return taken
     end
     local taken = headers_of("caller", "track")
-    for _, name in ipairs { "Idempotency-Key", "X-Timeout-Ms", "X-Mock", "X-User-Id", "traceparent", "Cache-Control" } do
+    for _, name in ipairs { "Idempotency-Key", "X-Timeout-Ms", "X-Mock", "X-User-Id", "traceparent",
+      "Cache-Control" } do
       assert.is_true(taken[name], name)
     end
     assert.is_nil(taken["X-Debug"])
@@ -347,7 +350,8 @@ describe("GET /openapi.json", function()
     end
     change("PUT", name .. "/breaker", { json = { mode = "open" } })
     change("PUT", name .. "/breaker", { json = { mode = "auto" } })
-    change("POST", name .. "/cache/warm", { json = { operation = "track", inputs = { { parcel = "1234567890" }, {} } } })
+    change("POST", name .. "/cache/warm", { json = { operation = "track",
+      inputs = { { parcel = "1234567890" }, {} } } })
     change("DELETE", name .. "/cache")
     change("PUT", name .. "/secrets/{secret}", { json = { value = "0123456789" } })
     change("GET", name .. "/secrets")

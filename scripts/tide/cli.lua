@@ -76,8 +76,9 @@ end
 local ALIASES = { ["--help"] = "help", ["-h"] = "help", ["--version"] = "version", ["-V"] = "version" }
 
 
+-- A command without options says what it takes as its first argument asks for it; `test` leaves that to busted.
 local function run(command, arguments)
-  if command.options then
+  if command.options or (arguments[1] == "--help" and not command.has_help) then
     if asks_for_help(arguments) then
       host.write("stdout", command_line.describe(command))
       return 0

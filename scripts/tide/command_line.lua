@@ -1,7 +1,8 @@
 -- Options of a command, as data, and how they are read.
 --
--- { name, value, list, number, short, help }: `value` names what follows the option (left
--- out: it is a flag), `list` lets it come again, `number` makes it a whole number.
+-- { name, value, list, number, short, help, values }: `value` names what follows the option (left
+-- out: it is a flag), `list` lets it come again, `number` makes it a whole number, `values` lists what
+-- completion offers.
 
 local M = {}
 
@@ -26,6 +27,12 @@ local function index(options)
     end
   end
   return by_text
+end
+
+
+-- The option that is written so: "--name" or "-n".
+function M.find(options, text)
+  return index(options)[text]
 end
 
 
@@ -95,17 +102,21 @@ function M.parse(options, arguments)
 end
 
 
+-- How an option is written: "-c, --config FILE".
+function M.spelling(option)
+  local text = (option.short and "-" .. option.short .. ", " or "") .. "--" .. option.name
+  return option.value and text .. " " .. option.value or text
+end
+
+
 -- The text of --help.
 function M.describe(command)
   local lines = { "usage: tidegate " .. command.usage, "", command.summary, "" }
-  for _, option in ipairs(command.options) do
-    local left = (option.short and "-" .. option.short .. ", " or "") .. "--" .. option.name
-    if option.value then
-      left = left .. " " .. option.value
-    end
-    lines[#lines + 1] = ("  %-28s %s%s"):format(left, option.help, option.list and " (may come again)" or "")
+  for _, option in ipairs(command.options or {}) do
+    lines[#lines + 1] = ("  %-28s %s%s"):format(M.spelling(option), option.help,
+      option.list and " (may come again)" or "")
   end
-  return table.concat(lines, "\n") .. "\n"
+  return table.concat(lines, "\n"):gsub("\n+$", "") .. "\n"
 end
 
 

@@ -17,8 +17,8 @@ local secrets_store = require "tide.secrets_store"
 local M = {}
 
 M.summary = "store, rotate, list and delete secrets of integrations"
-M.usage = "secret set INTEGRATION NAME [--keep SECONDS] | rotate INTEGRATION NAME [--keep SECONDS] | "
-  .. "list INTEGRATION | delete INTEGRATION NAME | rekey"
+M.usage = "secret set INTEGRATION SECRET [--keep SECONDS] | rotate INTEGRATION SECRET [--keep SECONDS] | "
+  .. "list INTEGRATION | delete INTEGRATION SECRET | rekey"
 M.options = {
   command_line.CONFIG, command_line.JSON,
   { name = "keep", value = "SECONDS", number = true,

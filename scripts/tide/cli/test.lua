@@ -13,6 +13,7 @@ local M = {}
 
 M.summary = "run specs inside the host"
 M.usage = "test [busted's arguments]"
+M.has_help = true -- busted's
 
 -- Raised in place of os.exit, which would end the process with its threads.
 local exit_mark = {}

@@ -13,7 +13,8 @@ M.usage = "token create --name NAME --role ROLE [--integrations a,b] [--expires-
 M.options = {
   command_line.CONFIG, command_line.JSON,
   { name = "name", value = "NAME", help = "whose token it is" },
-  { name = "role", value = "ROLE", help = "caller, viewer, operator or admin" },
+  { name = "role", value = "ROLE", values = { "caller", "viewer", "operator", "admin" },
+    help = "caller, viewer, operator or admin" },
   { name = "integrations", value = "a,b", help = "bind it to these integrations" },
   { name = "expires-days", value = "N", number = true, help = "days until it expires" },
 }
