@@ -2,6 +2,7 @@ local host = require "tide.host"
 local json = require "tide.json"
 local task = require "tide.task"
 local time = require "tide.time"
+local reload_load = require "spec.support.reload_load"
 local support = require "spec.support.service"
 
 local WORKERS = 2
@@ -391,5 +392,13 @@ describe("a reload", function()
     assert.matches('tidegate_reloads_total{outcome="ok"} 1\n', after)
     local _, versions = after:gsub("\ntidegate_provider_info{", "")
     assert.equal(1, versions)
+  end)
+
+
+  it("fails no call, while a provider is saved again and again under load", function()
+    project = support.project()
+    local result = reload_load.run { workers = 2, rate = 200, seconds = 0.2, reloads = 30, interval = 0.05 }
+    assert.equal(0, result.failed, result.first_failure)
+    assert.is_true(result.reloads >= 5, result.reloads)
   end)
 end)
