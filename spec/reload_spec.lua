@@ -395,9 +395,10 @@ describe("a reload", function()
   end)
 
 
-  it("fails no call, while a provider is saved again and again under load", function()
+  it("fails no call, while a provider and its configuration are changed again and again under load", function()
     project = support.project()
-    local result = reload_load.run { workers = 2, rate = 200, seconds = 0.2, reloads = 30, interval = 0.05 }
+    local result = reload_load.run { workers = 2, rate = 200, seconds = 0.2, saves = 30, patches = 10,
+      interval = 0.05 }
     assert.equal(0, result.failed, result.first_failure)
     assert.is_true(result.reloads >= 5, result.reloads)
   end)

@@ -1,10 +1,18 @@
--- tidegate run tools/reloads.lua: saves a provider again and again while it is called, and says what failed and how
--- long it took. Exit code 0 when no call failed.
--- Environment: WORKERS (2), RATE (2000 calls a second), SECONDS (10, without reloads), RELOADS (1000),
--- INTERVAL_MS (30).
+-- tidegate run tools/reloads.lua: saves a provider again and again while it is called, then changes its
+-- configuration as often, and says what failed and how long it took. Exit code 0 when no call failed.
+-- Environment: WORKERS (2), RATE (2000 calls a second), SECONDS (10, without changes), SAVES (1000), PATCHES (99),
+-- INTERVAL_MS (30, between two changes); JSON=1 prints JSON.
 
 local host = require "tide.host"
+local json = require "tide.json"
 local reload_load = require "spec.support.reload_load"
+
+local TEXT = [[
+%d calls, %d failed; %d saves, %d reloads, %d changes of the configuration
+a call: p50 %.2f ms without, %.2f with reloads; p99 %.2f without, %.2f with
+from the save to its effect on every worker: p50 %.1f ms, p99 %.1f
+from the change of the configuration to its effect: p50 %.1f ms, p99 %.1f
+]]
 
 
 local function number(name, default)
@@ -12,17 +20,19 @@ local function number(name, default)
 end
 
 
-local result = reload_load.run {
+local options = {
   workers = number("WORKERS", 2), rate = number("RATE", 2000), seconds = number("SECONDS", 10),
-  reloads = number("RELOADS", 1000), interval = number("INTERVAL_MS", 30) / 1000,
+  saves = number("SAVES", 1000), patches = number("PATCHES", 99), interval = number("INTERVAL_MS", 30) / 1000,
 }
-host.write("stdout", ("%d calls, %d failed, %d saves, %d reloads\n"):format(result.calls, result.failed, result.saves,
-  result.reloads))
+local result = reload_load.run(options)
+if host.getenv("JSON") then
+  host.write("stdout", json.encode(result) .. "\n")
+else
+  host.write("stdout", TEXT:format(result.calls, result.failed, options.saves, result.reloads, options.patches,
+    result.quiet_p50_ms, result.p50_ms, result.quiet_p99_ms, result.p99_ms, result.save_p50_ms, result.save_p99_ms,
+    result.patch_p50_ms, result.patch_p99_ms))
+end
 if result.first_failure then
   host.write("stderr", "the first that failed: " .. result.first_failure .. "\n")
 end
-host.write("stdout", ("a call: p50 %.2f ms without, %.2f with reloads; p99 %.2f without, %.2f with, %.2f times\n")
-  :format(result.quiet_p50_ms, result.p50_ms, result.quiet_p99_ms, result.p99_ms, result.p99_ms / result.quiet_p99_ms))
-host.write("stdout", ("from the save to its effect on every worker: p50 %.1f ms, p99 %.1f, at most %.1f\n"):format(
-  result.effect_p50_ms, result.effect_p99_ms, result.effect_max_ms))
 return result.failed == 0 and 0 or 1

@@ -1,5 +1,5 @@
--- Calls at a steady rate while the provider that they call is saved again and again: what failed, how long
--- calls took with and without, and how long a save took to show on every worker.
+-- Calls at a steady rate while the provider that they call is saved again and again, and while its configuration
+-- is: what failed, how long calls took with and without, and how long a change took to show on every worker.
 
 local json = require "tide.json"
 local task = require "tide.task"
@@ -15,7 +15,7 @@ local PROVIDER = [[
 -- version %d
 return {
   operations = {
-    ask = { input = true, run = function(ctx, input) return { version = %d } end },
+    ask = { input = true, run = function(ctx) return { version = %d, setting = ctx.config.max_retries } end },
   },
 }
 ]]
@@ -36,19 +36,49 @@ local function milliseconds(list, share)
 end
 
 
-function Load:save(version)
-  self.saves[version] = time.monotonic()
-  self.project:write("providers/work.lua", PROVIDER:format(version, version))
+-- Changes of one kind: they are numbered from 1 on, which is how it was at the start.
+local function new_changes()
+  return { number = 1, made = { -1 }, delays = { 0 } }
 end
 
 
--- A call that began after a save and shows an older version: the save was not in force there then.
-function Load:note_version(began, shown)
-  for version = shown + 1, self.version do
-    local saved = self.saves[version]
-    if began > saved then
-      self.delays[version] = math.max(self.delays[version] or 0, began - saved)
+-- A call that began after a change and does not show it: the change was not in force there then.
+local function note_shown(changes, began, shown)
+  for number = shown + 1, changes.number do
+    if began > changes.made[number] then
+      changes.delays[number] = math.max(changes.delays[number], began - changes.made[number])
     end
+  end
+end
+
+
+local function begin_change(changes)
+  local number = changes.number + 1
+  changes.made[number], changes.delays[number] = time.monotonic(), 0
+  changes.number = number
+  return number
+end
+
+
+function Load:save()
+  local number = begin_change(self.saves)
+  self.project:write("providers/work.lua", PROVIDER:format(number, number))
+end
+
+
+function Load:patch()
+  local number = begin_change(self.patches)
+  local status, body = self.service:request("PATCH", "/api/v1/integrations/work/config", {
+    json = { max_retries = number },
+  })
+  assert(status == 200, json.encode(body))
+end
+
+
+function Load:change(what, count, interval)
+  for _ = 1, count do
+    what(self)
+    task.sleep(interval)
   end
 end
 
@@ -64,7 +94,8 @@ function Load:call(phase)
     self.failed = self.failed + 1
     self.first_failure = self.first_failure or (status and json.encode(body) or tostring(body))
   else
-    self:note_version(began, body.data.version)
+    note_shown(self.saves, began, body.data.version)
+    note_shown(self.patches, began, body.data.setting)
   end
 end
 
@@ -94,52 +125,45 @@ function Load:drive_for(rate, phase, seconds)
 end
 
 
-function Load:save_all(count, interval)
-  for version = self.version + 1, self.version + count do
-    self:save(version)
-    self.version = version
-    task.sleep(interval)
-  end
+-- Calls while `what` is done `count` times.
+function Load:drive_through(rate, phase, what, count, interval)
+  local changing = task.spawn(self.change, self, what, count, interval)
+  self:drive(rate, phase, function() return changing:status() ~= "done" end)
+  local ok, message = changing:join()
+  assert(ok, message)
 end
 
 
--- The memory of all workers, in bytes.
-function Load:memory()
-  local _, text = self.service:request("GET", "/metrics")
-  local sum = 0
-  for value in text:gmatch("\ntidegate_lua_memory_bytes{[^}]*} (%S+)") do
-    sum = sum + tonumber(value)
-  end
-  return sum, tonumber(text:match("\nprocess_resident_memory_bytes (%S+)"))
-end
-
-
---- `options`: workers, rate (calls a second), seconds (without reloads), reloads, interval (seconds between two
---- saves). { calls, failed, first_failure, quiet_p99_ms, p99_ms, quiet_p50_ms, p50_ms, effect_p50_ms,
---- effect_p99_ms, effect_max_ms, reloads }.
-function M.run(options)
-  local project <close> = setmetatable(support.project(), { __index = getmetatable(support.project()).__index,
-    __close = function(one) one:close() end })
+local function start(options)
+  local project = support.project()
   project:write("providers/work.lua", PROVIDER:format(1, 1))
-  local load = setmetatable({ project = project, version = 1, saves = { -1 }, delays = {}, calls = 0, failed = 0 },
-    Load)
+  project:write("config.lua", "return { integrations = { work = { max_retries = 1 } } }")
+  local load = setmetatable({ project = project, saves = new_changes(), patches = new_changes(), calls = 0,
+    failed = 0 }, Load)
   load.service = project:serve { workers = options.workers }
+  return load
+end
+
+
+--- `options`: workers, rate (calls a second), seconds (without changes), saves (of the provider), patches (of its
+--- configuration, at most 99), interval (seconds between two changes). { calls, failed, first_failure,
+--- quiet_p50_ms, p50_ms, quiet_p99_ms, p99_ms, save_p50_ms, save_p99_ms, patch_p50_ms, patch_p99_ms, reloads }.
+function M.run(options)
+  local load = start(options)
+  local ending <close> = setmetatable({}, { __close = function() load.project:close() end })
   load:drive_for(options.rate, nil, WARM_SECONDS)
   local quiet, busy = { seconds = {} }, { seconds = {} }
   load:drive_for(options.rate, quiet, options.seconds)
-  local saver = task.spawn(load.save_all, load, options.reloads, options.interval)
-  load:drive(options.rate, busy, function() return saver:status() ~= "done" end)
+  load:drive_through(options.rate, busy, load.save, options.saves, options.interval)
   local _, status = load.service:request("GET", "/api/v1/status")
-  local delays = {}
-  for version = 2, load.version do
-    delays[#delays + 1] = load.delays[version] or 0
-  end
+  load:drive_through(options.rate, nil, load.patch, options.patches, options.interval)
   return {
     calls = load.calls, failed = load.failed, first_failure = load.first_failure,
     quiet_p50_ms = milliseconds(quiet.seconds, 0.5), p50_ms = milliseconds(busy.seconds, 0.5),
     quiet_p99_ms = milliseconds(quiet.seconds, 0.99), p99_ms = milliseconds(busy.seconds, 0.99),
-    effect_p50_ms = milliseconds(delays, 0.5), effect_p99_ms = milliseconds(delays, 0.99),
-    effect_max_ms = milliseconds(delays, 1), saves = #delays, reloads = status.data.generation.version - 1,
+    save_p50_ms = milliseconds(load.saves.delays, 0.5), save_p99_ms = milliseconds(load.saves.delays, 0.99),
+    patch_p50_ms = milliseconds(load.patches.delays, 0.5), patch_p99_ms = milliseconds(load.patches.delays, 0.99),
+    reloads = status.data.generation.version - 1,
   }
 end
 
