@@ -9,6 +9,8 @@
 --   column            stored in a column of its own in integration_configs
 --   path              a file or folder; relative ones are relative to the folder of config.lua
 
+local json = require "tide.json"
+
 local M = {}
 
 --- Top keys of config.lua.
@@ -38,7 +40,7 @@ M.top = {
     description = "The address under which third parties reach this service." },
   { name = "trusted_proxies", type = "network_list", default = {},
     description = "Addresses or networks (CIDR) whose X-Forwarded-For is believed." },
-  { name = "browser_origins", type = "text_list", default = {},
+  { name = "browser_origins", type = "text_list", default = json.array(),
     description = "Origins whose pages may call the API (CORS)." },
   { name = "tls", type = "tls",
     description = "{ certificate, key } as PEM files: the API speaks TLS." },
@@ -168,7 +170,7 @@ M.integration = {
     description = "How long `not_found` is kept." },
   { name = "mock_error_rate", type = "number", default = 0, min = 0, max = 1, live = true,
     description = "Share of mock answers that fail." },
-  { name = "mock_error_codes", type = "text_list", default = { "upstream_error" }, live = true,
+  { name = "mock_error_codes", type = "text_list", default = json.array { "upstream_error" }, live = true,
     values = { "upstream_error", "network_error", "timeout", "rate_limited", "upstream_auth", "not_found", "rejected" },
     description = "What mock failures are: codes of errors, one taken at random each time." },
   { name = "mock_delay_ms", type = "number", default = 0, min = 0, max = 600000, live = true,
@@ -192,7 +194,7 @@ M.integration = {
   { name = "log_calls", type = "text", default = "all", values = { "all", "uncached", "failed" },
     live = true,
     description = "Which calls get a row in the call log." },
-  { name = "redact_fields", type = "text_list", default = {}, live = true, admin = true,
+  { name = "redact_fields", type = "text_list", default = json.array(), live = true, admin = true,
     description = "Further names of fields and headers that are taken out of logs and errors." },
   { name = "reload_rollback", type = "boolean", default = false, live = true,
     description = "Go back to the version before when a new one keeps failing." },
@@ -213,7 +215,7 @@ M.integration = {
     live = true,
     description = "How long the id of an event is remembered, so that it is processed once." },
   { name = "webhook_retry_seconds", type = "number_list", live = true, min = 0, max = 604800,
-    default = { 5, 60, 300, 1800, 7200, 18000, 36000, 36000 },
+    default = json.array { 5, 60, 300, 1800, 7200, 18000, 36000, 36000 },
     description = "Waits before each further run of a failed event." },
   { name = "webhook_poisoned_key", type = "text", default = "skip", values = { "skip", "park" }, live = true,
     description = "What becomes of later events of an `ordering_key` when one has failed for good: they go on, or "
