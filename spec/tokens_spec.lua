@@ -1,4 +1,5 @@
 local json = require "tide.json"
+local state = require "tide.state.secrets"
 local task = require "tide.task"
 local time = require "tide.time"
 local tokens = require "tide.tokens"
@@ -26,7 +27,7 @@ describe("a token", function()
       ["providers/mail.lua"] = SHOP,
     }
     local environment = { FIXED_TOKEN = "a-token-of-the-configuration" }
-    service = project:serve { environment = environment }
+    service = project:serve { environment = environment, workers = 2 }
     -- With tokens in the configuration none is made at the start.
     local _, out = project:run({ "token", "create", "--name", "root", "--role", "admin" }, environment)
     service.token = out:match('"token":"([^"]+)"')
@@ -123,6 +124,45 @@ describe("a token", function()
     assert.equal(401, status_of("GET", "/api/v1/logs", token))
     assert.equal(404, status_of("DELETE", "/api/v1/tokens/" .. entry.id))
     assert.equal(404, status_of("DELETE", "/api/v1/tokens/nonsense"))
+  end)
+
+
+  it("works and ends on every worker at once, again and again", function()
+    for round = 1, 10 do
+      local token, entry = create { name = "brief", role = "viewer" }
+      local made = time.monotonic()
+      for _ = 1, 4 do
+        assert.equal(200, (service:request("GET", "/api/v1/logs", { token = token, fresh_connection = true })))
+      end
+      assert.is_true(time.monotonic() - made < 2, round)
+      assert.equal(204, status_of("DELETE", "/api/v1/tokens/" .. entry.id))
+      for _ = 1, 2 do
+        assert.equal(401, (service:request("GET", "/api/v1/logs", { token = token, fresh_connection = true })))
+      end
+    end
+  end)
+
+
+  it("notes its last use, once a minute at most", function()
+    local token, entry = create { name = "used", role = "viewer" }
+    local function last_used()
+      local _, list = service:request("GET", "/api/v1/tokens?limit=500")
+      for _, listed in ipairs(list.data) do
+        if listed.id == entry.id then
+          return listed.last_used_at ~= json.null and listed.last_used_at or nil
+        end
+      end
+    end
+    assert.is_nil(last_used())
+    assert.equal(200, status_of("GET", "/api/v1/logs", token))
+    local noted = support.wait("the use to be noted", last_used)
+    assert.near(time.now(), time.parse(noted), 5)
+    -- Another token that comes and goes makes no worker forget it.
+    create { name = "other", role = "viewer" }
+    for _ = 1, 20 do
+      assert.equal(200, status_of("GET", "/api/v1/logs", token))
+    end
+    assert.equal(noted, last_used())
   end)
 
 
@@ -235,6 +275,17 @@ describe("the tokens of config.lua", function()
     assert.equal("a", known[tokens.hash("a-token-of-the-configuration")].name)
     assert.same({ shop = true }, known[tokens.hash("a-token-of-the-configuration")].integrations)
     assert.is_true(known[hash].rights.admin)
+  end)
+
+
+  it("are known to redaction, as long as they are there", function()
+    finally(function() tokens.conceal {} end)
+    tokens.conceal { { token = "first-configured-token" }, { sha256 = ("0"):rep(64) },
+      { token = "second-configured-token" } }
+    assert.equal("[redacted] [redacted]", state.redact("first-configured-token second-configured-token"))
+    tokens.conceal { { token = "third-configured-token" } }
+    assert.equal("[redacted] second-configured-token",
+      state.redact("third-configured-token second-configured-token"))
   end)
 
 

@@ -19,6 +19,7 @@
 #include "bind/kept.h"
 #include "bind/log.h"
 #include "bind/re.h"
+#include "bind/refusals.h"
 #include "bind/sandbox.h"
 #include "bind/secrets.h"
 #include "bind/server.h"
@@ -57,6 +58,7 @@ static const luaL_Reg modules[] = {
     {"tide.state.bucket", luaopen_tide_state_bucket},
     {"tide.state.cache", luaopen_tide_state_cache},
     {"tide.state.counters", luaopen_tide_state_counters},
+    {"tide.state.refusals", luaopen_tide_state_refusals},
     {"tide.state.secrets", luaopen_tide_state_secrets},
     {"tide.state.singleflight", luaopen_tide_state_singleflight},
     {"tide.state.slots", luaopen_tide_state_slots},

@@ -17,6 +17,7 @@
 #include "state/call_statistics.h"
 #include "state/counters.h"
 #include "state/publication.h"
+#include "state/refusals.h"
 #include "state/secrets.h"
 #include "state/singleflight.h"
 #include "state/slots.h"
@@ -34,6 +35,7 @@ static int open_all(struct shared *shared) {
   if ((shared->limiters = limiters_new()) == NULL) return -1;
   if ((shared->slots = slots_table_new()) == NULL) return -1;
   if ((shared->trials = trial_table_new()) == NULL) return -1;
+  if ((shared->refusals = refusals_new()) == NULL) return -1;
   if ((shared->singleflight = singleflight_new()) == NULL) return -1;
   if ((shared->cache = cache_new(CACHE_BYTES_MAX)) == NULL) return -1;
   if ((shared->publications = publications_new()) == NULL) return -1;
@@ -67,6 +69,7 @@ void process_close(struct shared *shared) {
   cache_free(shared->cache);
   singleflight_free(shared->singleflight);
   call_statistics_free(shared->statistics);
+  refusals_free(shared->refusals);
   name_table_free(shared->trials);
   name_table_free(shared->slots);
   limiters_free(shared->limiters);

@@ -13,6 +13,7 @@ struct limiters;
 struct log;
 struct name_table;
 struct publications;
+struct refusals;
 struct secrets;
 struct singleflight;
 struct store;
@@ -27,6 +28,7 @@ struct shared {
   struct name_table *slots;
   struct name_table *trials; /* of new versions */
   struct call_statistics *statistics;
+  struct refusals *refusals;
   struct singleflight *singleflight;
   struct cache *cache;
   struct publications *publications;

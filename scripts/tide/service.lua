@@ -129,11 +129,7 @@ function Service:ensure_token()
   if token then
     state.put("tidegate", "admin_token", token, "token")
   end
-  for index, configured in ipairs(self.project.config.tokens or {}) do
-    if configured.token then
-      state.put("tidegate", "configured_token_" .. index, configured.token, "token")
-    end
-  end
+  tokens.conceal(self.project.config.tokens)
   self.token_path = token and path
   return true
 end
@@ -363,6 +359,7 @@ function Service:adopt(built, opened)
   host.set_stuck_seconds(opened.config.worker_stuck_seconds)
   self.socket:limit_body(opened.config.max_request_bytes)
   self.secret_files:follow(built)
+  tokens.conceal(opened.config.tokens)
   local loaded, message = self:load_certificate()
   if not loaded then
     log.error("the certificate cannot be loaded; the one of before is served", { error = message })

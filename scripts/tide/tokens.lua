@@ -1,9 +1,14 @@
 -- API tokens: who may do what. Of a token only its SHA-256 is kept; the token itself is shown
--- once, when it is made.
+-- once, when it is made. Names are for people, and need not be different: while one token takes another's
+-- place, both have the same.
+--
+-- A token is found by its digest, which nobody can choose: how long that takes tells nothing of others.
 
 local crypto = require "tide.crypto"
 local host = require "tide.host"
 local json = require "tide.json"
+local slots = require "tide.state.slots"
+local state = require "tide.state.secrets"
 local store = require "tide.store"
 local time = require "tide.time"
 local uuid = require "tide.uuid"
@@ -26,6 +31,12 @@ local CONFIGURED_BYTES_MIN = 20
 local CHANGED = "tokens"
 -- `last_used_at` is for people: it need not be exact.
 local USE_NOTED_SECONDS = 60
+-- Revoked ones that a worker can tell from others that it does not know.
+local REVOKED_MAX = 1000
+-- To read the table, one task of a worker at a time; the others wait.
+local READ_SECONDS = 10
+local READERS_MAX = 100000
+local OWNER = "tidegate"
 
 
 local function set(...)
@@ -282,9 +293,27 @@ function M.configured(list)
     if not entry then
       return nil, ("%s: %s"):format(where, err.message)
     end
+    if by_hash[hash] then
+      return nil, where .. " is the same token as another one"
+    end
     by_hash[hash] = identity_of(entry, entry.integrations)
   end
   return by_hash
+end
+
+
+-- Makes those of config.lua known to redaction, and no others of it. Once for all workers.
+function M.conceal(list)
+  local index = 0
+  for _, token in ipairs(list or {}) do
+    if token.token then
+      index = index + 1
+      state.put(OWNER, "configured_token_" .. index, token.token, "token")
+    end
+  end
+  repeat
+    index = index + 1
+  until not state.remove(OWNER, "configured_token_" .. index)
 end
 
 
@@ -292,32 +321,72 @@ local Cache = {}
 Cache.__index = Cache
 
 
--- The tokens as this worker knows them; `configured` are those of config.lua.
+-- The tokens as this worker knows them; `configured` are those of config.lua, as M.configured gave them.
 function M.new(configured)
-  return setmetatable({ version = nil, by_hash = {}, configured = configured or {} }, Cache)
+  local reading = slots.of("tidegate:tokens:" .. host.worker)
+  reading:configure(1, READERS_MAX)
+  return setmetatable({
+    version = nil, by_hash = {}, configured = configured or {}, reading = reading, revoked = {}, revoked_count = 0,
+  }, Cache)
 end
 
 
--- Reads the table again when it has changed. An error when it cannot be read: a token that
--- may have been revoked is not taken.
-function Cache:refresh()
+function Cache:note_revoked(hash)
+  if self.revoked_count >= REVOKED_MAX then
+    self.revoked, self.revoked_count = {}, 0
+  end
+  self.revoked[hash] = true
+  self.revoked_count = self.revoked_count + 1
+end
+
+
+-- What was known of the tokens that are still there stays known.
+function Cache:replace(by_hash)
+  for hash, before in pairs(self.by_hash) do
+    if by_hash[hash] then
+      by_hash[hash].noted = before.noted
+    else
+      self:note_revoked(hash)
+    end
+  end
+  self.by_hash = by_hash
+end
+
+
+local function published_version()
   local _, version = host.published(CHANGED)
-  version = version or 0
+  return version or 0
+end
+
+
+-- Reads the table as it is now; a message when it cannot be read.
+function Cache:read()
+  local version = published_version()
   if version == self.version then
     return nil
   end
   local rows, message = store.query("SELECT " .. COLUMNS .. " FROM tokens")
   if not rows then
-    return unavailable(message)
+    return message
   end
   local by_hash = {}
   for _, row in ipairs(rows) do
     by_hash[row.hash] = identity_of(row, row.integrations and json.decode(row.integrations))
   end
-  -- Another task may have read a later state while this one waited.
-  if self.version == nil or version > self.version then
-    self.version, self.by_hash = version, by_hash
+  self:replace(by_hash)
+  self.version = version
+end
+
+
+-- Reads the table again when it has changed. An error when it cannot be read: a token that may have been
+-- revoked is not taken.
+function Cache:refresh()
+  if published_version() == self.version then
+    return nil
   end
+  local guard <close> = self.reading:enter(READ_SECONDS)
+  local message = not guard and "too many requests wait for the tokens to be read" or self:read()
+  return message and unavailable(message)
 end
 
 
@@ -334,34 +403,47 @@ local function note_use(identity)
 end
 
 
-local function unauthorized(detail)
-  return nil, errors.new("unauthorized", detail)
+local function unauthorized(detail, reason)
+  return nil, errors.new("unauthorized", detail), reason
 end
 
 
--- Whose token an Authorization header holds; nil and an error.
+-- The identity of a token that is good now; nil, an error and the reason.
+function Cache:identity_of(token)
+  local hash = M.hash(token)
+  local identity = self.by_hash[hash] or self.configured[hash]
+  if not identity and self.revoked[hash] then
+    return unauthorized("this token was revoked", "revoked")
+  end
+  if not identity then
+    return unauthorized("this token is not known", "unknown")
+  end
+  if identity.expires_at and identity.expires_at <= time.now() then
+    return unauthorized("this token has expired", "expired")
+  end
+  return identity
+end
+
+
+-- Whose token an Authorization header holds; nil, an error and, when the token is to blame, why: "missing",
+-- "malformed", "unknown", "revoked" or "expired".
 function Cache:find(authorization)
   if not authorization then
-    return unauthorized("a token is needed, in the header Authorization, after the word Bearer")
+    return unauthorized("a token is needed, in the header Authorization, after the word Bearer", "missing")
   end
   local scheme, token = authorization:match("^(%a+) +(%S+)$")
   if not scheme or scheme:lower() ~= "bearer" then
-    return unauthorized("the header Authorization must be a token after the word Bearer")
+    return unauthorized("the header Authorization must be a token after the word Bearer", "malformed")
   end
   local err = self:refresh()
   if err then
     return nil, err
   end
-  local hash = M.hash(token)
-  local identity = self.by_hash[hash] or self.configured[hash]
-  if not identity then
-    return unauthorized("this token is not known")
+  local identity, refused, reason = self:identity_of(token)
+  if identity then
+    note_use(identity)
   end
-  if identity.expires_at and identity.expires_at <= time.now() then
-    return unauthorized("this token has expired")
-  end
-  note_use(identity)
-  return identity
+  return identity, refused, reason
 end
 
 

@@ -4,6 +4,7 @@ local http = require "tide.http"
 local json = require "tide.json"
 local uuid = require "tide.uuid"
 local errors = require "tide.errors"
+local refusals = require "tide.api.refusals"
 
 local M = {}
 
@@ -173,6 +174,7 @@ end
 -- May the caller have to do with this integration? An error when not.
 function Exchange:refuse_integration(name)
   if not self:sees(name) then
+    refusals.count("forbidden")
     return errors.new("forbidden", "this token is bound to other integrations than " .. name)
   end
 end
@@ -181,6 +183,7 @@ end
 -- What concerns all integrations is not for a token that is bound to some: an error for one.
 function Exchange:refuse_bound()
   if self.identity.integrations then
+    refusals.count("forbidden")
     return errors.new("forbidden", "this concerns all integrations, and this token is bound to some")
   end
 end

@@ -186,7 +186,7 @@ local function list(current)
   local integrations = current.generation.integrations
   for _, name in ipairs(sorted_names(integrations)) do
     local is_after = not query.cursor or name > query.cursor
-    if is_after and #entries <= limit and not current:refuse_integration(name) then
+    if is_after and #entries <= limit and current:sees(name) then
       entries[#entries + 1] = summary_of(integrations[name])
     end
   end

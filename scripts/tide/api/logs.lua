@@ -87,7 +87,7 @@ local function get(current)
     return nil, search.unavailable(message, code)
   end
   local row = rows[1]
-  if not row or current:refuse_integration(row.integration_name) then
+  if not row or not current:sees(row.integration_name) then
     return nil, errors.new("not_found", "there is no log row with this id")
   end
   return { status = 200, json = { data = shown(row, true) } }

@@ -1,4 +1,5 @@
--- /api/v1/tokens: who may use the API.
+-- /api/v1/tokens: who may use the API. Not for a token that is bound to integrations: it could make itself one
+-- that is not.
 
 local uuid = require "tide.uuid"
 local errors = require "tide.errors"
@@ -15,8 +16,11 @@ end
 
 
 local function list(current)
-  local query, err = current:query { limit = true, cursor = true }
-  local limit, entries
+  local limit, entries, query
+  local err = current:refuse_bound()
+  if not err then
+    query, err = current:query { limit = true, cursor = true }
+  end
   if query then
     limit, err = exchange.limit_of(query)
   end
@@ -34,11 +38,14 @@ end
 
 
 local function create(current)
-  local definition, err = current:json_object()
+  local definition, entry
+  local err = current:refuse_bound()
+  if not err then
+    definition, err = current:json_object()
+  end
   if not definition then
     return nil, err
   end
-  local entry
   entry, err = tokens.create(definition, actor_of(current))
   if not entry then
     return nil, err
@@ -49,10 +56,15 @@ end
 
 local function revoke(current)
   local id = current.params.id
+  local err = current:refuse_bound()
+  if err then
+    return nil, err
+  end
   if not uuid.is_valid(id) then
     return nil, errors.new("not_found", "there is no token with this id")
   end
-  local done, err = tokens.revoke(id:lower(), actor_of(current))
+  local done
+  done, err = tokens.revoke(id:lower(), actor_of(current))
   if not done then
     return nil, err
   end
