@@ -17,8 +17,8 @@ end
 
 -- What it measured: numbers by name.
 local function measure(host, seconds)
-  local text = processes.capture(("env JSON=1 SAVES=%d RATE=%d SECONDS=%d %s run tools/reloads.lua"):format(SAVES, RATE,
-    seconds, host))
+  local command = "env JSON=1 SAVES=%d RATE=%d SECONDS=%d %s run tools/reloads.lua"
+  local text = processes.capture(command:format(SAVES, RATE, seconds, host))
   local result = {}
   for _, name in ipairs { "calls", "failed", "quiet_p99_ms", "p50_ms", "p99_ms", "save_p99_ms", "patch_p99_ms" } do
     result[name] = number(text, name)
@@ -41,7 +41,7 @@ end
 function M.row(options)
   return {
     name = "reload", title = "Calls while their provider is reloaded",
-    about = ("%d calls a second from another process while the called provider is saved %d times, one save in 30 ms, and "
+    about = ("%d calls a second from another process while the called provider is saved %d times, one save in 30 ms, "
       .. "then its configuration is changed 99 times; 2 workers and the caller share all cores; an effect is the last "
       .. "call that began after the change and did not show it"):format(RATE, SAVES),
     run = function()

@@ -1,5 +1,7 @@
 local host = require "tide.host"
+local http = require "tide.http"
 local json = require "tide.json"
+local server = require "tide.server"
 local task = require "tide.task"
 local time = require "tide.time"
 local reload_load = require "spec.support.reload_load"
@@ -319,6 +321,38 @@ describe("a reload", function()
       end
       project:write("config.lua", "return {}")
       support.wait("health", function() return health().status == "healthy" end)
+    end)
+
+
+    it("moves to other addresses; connections to the old ones are answered to their end", function()
+      local probe = server.listen("127.0.0.1:0", function() end)
+      local port = tonumber(probe.address:match("%d+$"))
+      probe:close()
+      serve(nil, 'listen = "127.0.0.1:0"', { listen = false })
+      local old = service.address
+      local waiting = task.spawn(function()
+        return service:call("work", "wait", { seconds = 0.7 })
+      end)
+      task.sleep(0.1)
+      project:write("config.lua", ('return { listen = { "127.0.0.1:%d", "unix:var/api.sock" } }'):format(port))
+      support.wait("the new address", function()
+        return project:read("var/address") == ("127.0.0.1:%d\nunix:var/api.sock\n"):format(port)
+      end)
+      assert.equal(200, select(2, waiting:join()))
+      service.origin = "http://127.0.0.1:" .. port
+      assert.is_true(all_answer(1))
+      assert.is_nil((http.request { method = "GET", url = "http://" .. old .. "/health", timeout_seconds = 2 }))
+      local socket = { method = "GET", url = "http://localhost/health", unix_socket = project.folder .. "/var/api.sock" }
+      assert.equal(200, http.request(socket).status)
+    end)
+
+
+    it("stays where it is when another address is taken", function()
+      local other <close> = server.listen("127.0.0.1:0", function() end)
+      serve(nil, 'listen = "127.0.0.1:0"', { listen = false })
+      project:write("config.lua", ('return { listen = "%s" }'):format(other.address))
+      wait_for_log("cannot listen where config.lua says now")
+      assert.is_true(all_answer(1))
     end)
 
 

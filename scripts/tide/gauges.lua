@@ -44,20 +44,24 @@ local function new_stops()
 end
 
 
--- The same of listeners that speak TLS.
+local function weak()
+  return setmetatable({}, { __mode = "k" })
+end
+
+
+-- The same of listeners that speak TLS; `listeners()` are those that are open.
 local function new_handshakes(listeners)
   local outcomes = {
-    handshakes = { counter = counters.counter("tls_handshakes_total", 'outcome="ok"'), known = 0 },
-    failed_handshakes = { counter = counters.counter("tls_handshakes_total", 'outcome="failed"'), known = 0 },
+    handshakes = { counter = counters.counter("tls_handshakes_total", 'outcome="ok"'), known = weak() },
+    failed_handshakes = { counter = counters.counter("tls_handshakes_total", 'outcome="failed"'), known = weak() },
   }
   return function()
     for name, outcome in pairs(outcomes) do
-      local count = 0
-      for _, listener in ipairs(listeners) do
-        count = count + listener:stats()[name]
+      for _, listener in ipairs(listeners()) do
+        local count, known = listener:stats()[name], outcome.known[listener] or 0
+        outcome.counter:add(count - known)
+        outcome.known[listener] = count
       end
-      outcome.counter:add(count - outcome.known)
-      outcome.known = count
     end
   end
 end

@@ -9,6 +9,7 @@ local state = require "tide.state.secrets"
 local store = require "tide.store"
 local task = require "tide.task"
 local time = require "tide.time"
+local addresses = require "tide.addresses"
 local boot = require "tide.boot"
 local certificate = require "tide.certificate"
 local gauges = require "tide.gauges"
@@ -16,6 +17,7 @@ local generation = require "tide.generation"
 local greeting = require "tide.greeting"
 local health = require "tide.api.health"
 local idempotency = require "tide.idempotency"
+local listeners = require "tide.listeners"
 local live = require "tide.live"
 local master_key = require "tide.master_key"
 local metric_windows = require "tide.metric_windows"
@@ -47,7 +49,7 @@ end
 
 
 -- What is as it was at the start until the next one.
-local FIXED = { "listen", "workers", "store", "redis", "data_dir" }
+local FIXED = { "workers", "store", "redis", "data_dir" }
 
 
 -- What the command line says instead of config.lua.
@@ -188,27 +190,29 @@ function Service:load_certificate()
 end
 
 
-function Service:reserve()
-  local message
-  self.addresses, message = host.reserve(self.project.config.listen)
-  if not self.addresses then
-    return nil, message
-  end
+-- Says where it listens, for commands and for who asks.
+function Service:show_addresses()
+  local config = self.project.config
   self.shown = {}
-  for index, address in ipairs(self.addresses) do
+  for index, address in ipairs(self.addresses.list) do
     self.shown[index] = self.project:shown_address(address)
   end
-  return true
+  host.publish(status.FACTS, json.encode {
+    listen = json.array(self.shown), workers = config.workers, config = self.project.config_path,
+  })
+  return host.write_file(self.project:file("address"), lines(self.shown) .. "\n")
+end
+
+
+function Service:reserve()
+  self.addresses = addresses.new(self.project.config.workers)
+  return self.addresses:open(self.project.config.listen)
 end
 
 
 function Service:publish_facts()
-  local config = self.project.config
   host.publish(health.STATE, "starting")
   host.publish(metrics.STARTED, ("%.3f"):format(time.now()))
-  host.publish(status.FACTS, json.encode {
-    listen = json.array(self.shown), workers = config.workers, config = self.project.config_path,
-  })
   return true
 end
 
@@ -217,7 +221,7 @@ function Service:start_workers()
   cache.set_limit(self.project.config.cache_limit_mb * 1024 * 1024)
   host.set_stuck_seconds(self.project.config.worker_stuck_seconds)
   local started, message = host.start_workers(self.project.config.workers, "tide.boot", "start",
-    lines(self.addresses), tostring(self.project.config.workers))
+    tostring(self.project.config.workers))
   host.release()
   if not started then
     host.stop_workers(0)
@@ -236,7 +240,7 @@ function Service:listen_locally()
   if not self.socket then
     return nil, message
   end
-  return host.write_file(self.project:file("address"), lines(self.shown) .. "\n")
+  return self:show_addresses()
 end
 
 
@@ -349,11 +353,26 @@ function Service:keep_fixed(config)
 end
 
 
+-- Listens where the configuration says now. A place that is taken leaves all as it was.
+function Service:move(opened)
+  if is_same(opened.config.listen, self.project.config.listen) then
+    return
+  end
+  local moved, message = self.addresses:move(opened.config.listen)
+  if not moved then
+    opened.config.listen = self.project.config.listen
+    log.error("cannot listen where config.lua says now", { error = message })
+  end
+end
+
+
 -- `built` of the project as it was read now is in force: what follows its configuration.
 function Service:adopt(built, opened)
   apply_options(opened.config, self.options)
   self:keep_fixed(opened.config)
+  self:move(opened)
   self.project = opened
+  self:show_addresses()
   log.set_level(opened.config.log_level)
   cache.set_limit(opened.config.cache_limit_mb * 1024 * 1024)
   host.set_stuck_seconds(opened.config.worker_stuck_seconds)
@@ -394,7 +413,7 @@ function Service:stop(signal)
   local ending = time.monotonic() + config.drain_seconds
   host.stop_workers(config.drain_seconds)
   local left = math.max(0.5, ending - time.monotonic())
-  task.timeout(left, boot.drain, { self.socket })
+  task.timeout(left, listeners.drain, { self.socket })
   self.socket:close()
   self.ticker:cancel()
   if self.certificate then

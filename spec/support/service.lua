@@ -170,13 +170,15 @@ function Process:forget()
 end
 
 
--- Starts the service and waits until it serves. `options`: listen (an address; left out, a free port), workers,
+-- Starts the service and waits until it serves. `options`: listen (an address; left out, a free port; false: as
+-- config.lua says), workers,
 -- environment, and what its own requests bring for TLS, as `tls` of tide.http.
 function Project:serve(options)
   options = options or {}
-  local arguments = {
-    "serve", "--listen", options.listen or "127.0.0.1:0", "--workers", tostring(options.workers or 1),
-  }
+  local arguments = { "serve", "--workers", tostring(options.workers or 1) }
+  if options.listen ~= false then
+    table.move({ "--listen", options.listen or "127.0.0.1:0" }, 1, 2, 4, arguments)
+  end
   local service = self:start(arguments, options.environment)
   service.project = self
   M.wait("the service", function()
