@@ -31,8 +31,8 @@ local function verdict_of(result)
   local ratio = result.p99_ms / result.quiet_p99_ms
   local is_good = result.failed == 0 and ratio <= P99_GOAL and result.save_p99_ms <= SAVE_GOAL_MS
     and result.patch_p99_ms <= PATCH_GOAL_MS
-  return ("%d of %d calls failed (goal 0); p99 %.2f x that without reloads (goal %.1f x); from a save to its effect p99 "
-    .. "%.0f ms (goal %d), from a PATCH %.0f ms (goal %d)%s"):format(result.failed, result.calls, ratio, P99_GOAL,
+  return ("%d of %d calls failed (goal 0); p99 %.2f x that without reloads (goal %.1f x); from a save to its effect "
+    .. "p99 %.0f ms (goal %d), from a PATCH %.0f ms (goal %d)%s"):format(result.failed, result.calls, ratio, P99_GOAL,
     result.save_p99_ms, SAVE_GOAL_MS, result.patch_p99_ms, PATCH_GOAL_MS, is_good and "" or ", MISSED"), is_good
 end
 

@@ -342,7 +342,8 @@ describe("a reload", function()
       service.origin = "http://127.0.0.1:" .. port
       assert.is_true(all_answer(1))
       assert.is_nil((http.request { method = "GET", url = "http://" .. old .. "/health", timeout_seconds = 2 }))
-      local socket = { method = "GET", url = "http://localhost/health", unix_socket = project.folder .. "/var/api.sock" }
+      local socket = { method = "GET", url = "http://localhost/health",
+        unix_socket = project.folder .. "/var/api.sock" }
       assert.equal(200, http.request(socket).status)
     end)
 
@@ -420,10 +421,12 @@ describe("a reload", function()
     local _, before = service:request("GET", "/metrics")
     project:write("providers/work.lua", answering(2))
     wait_for(2)
-    local _, after = service:request("GET", "/metrics")
+    local after = support.wait("the count", function()
+      local _, text = service:request("GET", "/metrics")
+      return text:find('tidegate_reloads_total{outcome="ok"} 1\n', 1, true) and text
+    end)
     local tokens = 'tidegate_rate_limit_tokens{integration="work",window="minute"} '
     assert.equal(before:match(tokens .. "(%d+)"), after:match(tokens .. "(%d+)"))
-    assert.matches('tidegate_reloads_total{outcome="ok"} 1\n', after)
     local _, versions = after:gsub("\ntidegate_provider_info{", "")
     assert.equal(1, versions)
   end)

@@ -210,7 +210,7 @@ function Service:reserve()
 end
 
 
-function Service:publish_facts()
+local function publish_facts()
   host.publish(health.STATE, "starting")
   host.publish(metrics.STARTED, ("%.3f"):format(time.now()))
   return true
@@ -259,7 +259,7 @@ local function steps(options)
     function(service) service.disk = disk.watch(service.project.config.data_dir) return true end,
     Service.ensure_token,
     Service.load_secrets,
-    Service.publish_facts,
+    publish_facts,
     Service.start_workers,
     Service.listen_locally,
   }
