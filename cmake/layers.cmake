@@ -27,8 +27,8 @@ if(TARGET tidegate_base)
 endif()
 add_layer(state tidegate_base)
 add_layer(io tidegate_base PkgConfig::UV PkgConfig::CURL PkgConfig::CARES PkgConfig::SQLITE
-             PkgConfig::OPENSSL PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::EXPAT llhttp
-             ZLIB::ZLIB)
+             PkgConfig::OPENSSL PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::EXPAT PkgConfig::EDIT
+             llhttp ZLIB::ZLIB)
 add_layer(engine tidegate_base PkgConfig::UV PkgConfig::LUA)
 add_layer(bind tidegate_state tidegate_io tidegate_engine tidegate_base PkgConfig::UV
                PkgConfig::LUA PkgConfig::SQLITE PkgConfig::OPENSSL PkgConfig::PCRE2

@@ -11,6 +11,7 @@ pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(EXPAT REQUIRED IMPORTED_TARGET expat)
+pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
 find_package(ZLIB QUIET)
 
 # The whole of Lua is linked in: calls into it are then direct, not through a table, and its

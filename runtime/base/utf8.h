@@ -40,4 +40,12 @@ static inline size_t utf8_sequence_length(const unsigned char *at, const unsigne
   return overlong || too_large ? 0 : 4;
 }
 
+/* The code point of one valid sequence (utf8_sequence_length). */
+static inline uint32_t utf8_decode(const unsigned char *at, size_t length) {
+  static const unsigned char masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+  uint32_t code_point = at[0] & masks[length];
+  for (size_t i = 1; i < length; i++) code_point = code_point << 6 | (at[i] & 0x3f);
+  return code_point;
+}
+
 #endif
