@@ -29,6 +29,7 @@
 #include "bind/statistics.h"
 #include "bind/store.h"
 #include "bind/task.h"
+#include "bind/terminal.h"
 #include "bind/text.h"
 #include "bind/time.h"
 #include "bind/tls.h"
@@ -65,6 +66,7 @@ static const luaL_Reg modules[] = {
     {"tide.state.statistics", luaopen_tide_state_statistics},
     {"tide.state.trial", luaopen_tide_state_trial},
     {"tide.store", luaopen_tide_store},
+    {"tide.terminal", luaopen_tide_terminal},
     {"tide.text", luaopen_tide_text},
     {"tide.time", luaopen_tide_time},
     {"tide.tls", luaopen_tide_tls},
