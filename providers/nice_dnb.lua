@@ -466,6 +466,7 @@ return {
           name = { type = "string", minLength = 1, maxLength = 100 },
           business_number = NUMBER,
         },
+        examples = { { name = "홍길동", business_number = "124-81-00998" } },
       },
       output = {
         type = "object",

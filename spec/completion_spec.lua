@@ -252,17 +252,17 @@ describe("the usage lines of commands", function()
 
 
   it("are read into the words and kinds of each place", function()
-    local command = { usage = "thing set INTEGRATION key=value|key:=JSON … [--dry-run] | get [KEY | all] | a-b --out DIR X\n"
-      .. "       tidegate thing send NAME[/SOURCE] --file FILE", options = { { name = "out", value = "DIR" },
-      { name = "file", value = "FILE" }, { name = "dry-run" } } }
+    local command = { usage = "thing set INTEGRATION key=value|key:=JSON … [--dry-run] | get [KEY | all] | "
+      .. "a-b --out DIR X\n       tidegate thing send NAME[/SOURCE] --file FILE",
+      options = { { name = "out", value = "DIR" }, { name = "file", value = "FILE" }, { name = "dry-run" } } }
     local alternatives = usage.parse("thing", command)
     assert.equal(4, #alternatives)
     assert.same({ words = { "set" }, kinds = {}, repeats = false }, alternatives[1][1])
     assert.same({ "INTEGRATION" }, alternatives[1][2].kinds)
     assert.same({ words = {}, kinds = { "KEY=VALUE", "KEY=VALUE" }, repeats = true }, alternatives[1][3])
     assert.same({ words = { "all" }, kinds = { "KEY" }, repeats = false }, alternatives[2][2])
-    assert.same({ { words = { "a-b" }, kinds = {}, repeats = false }, { words = {}, kinds = { "X" }, repeats = false } },
-      alternatives[3])
+    assert.same({ { words = { "a-b" }, kinds = {}, repeats = false },
+      { words = {}, kinds = { "X" }, repeats = false } }, alternatives[3])
     assert.same({ "NAME" }, alternatives[4][2].kinds)
     assert.equal(2, #alternatives[4])
   end)

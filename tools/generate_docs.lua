@@ -2,12 +2,14 @@
 -- With `check`, compares instead and fails when one is not up to date.
 
 local configuration = require "tide.docs_configuration"
+local manual = require "tide.docs_manual"
 local policies = require "tide.docs_policies"
 local host = require "tide.host"
 
 local PAGES = {
   ["docs/configuration.md"] = configuration.render,
   ["docs/policies.md"] = policies.render,
+  ["man/tidegate.1"] = manual.render,
 }
 local MODE = 420                       -- 0644
 

@@ -74,7 +74,7 @@ end
 
 function KINDS.PATH(place)
   if place.command == "api" then
-    return place.project:paths(place.words[1]:upper())
+    return completion_project.paths(place.words[1]:upper())
   end
   return KINDS.FILE()
 end
@@ -104,9 +104,9 @@ end
 -- What the keys of `key=value` are, by command.
 local KEYS = {
   call = function(place) return place.project:members(place.integration, place.operation) end,
-  logs = function(place) return place.project:query("/api/v1/logs") end,
+  logs = function() return completion_project.query("/api/v1/logs") end,
   webhooks = function(place)
-    return place.project:query(is_about(place, "retry") and "/api/v1/events/retry" or "/api/v1/events")
+    return completion_project.query(is_about(place, "retry") and "/api/v1/events/retry" or "/api/v1/events")
   end,
   config = function(place)
     return is_about(place, "explain") and place.project:members(place.integration, place.operation) or KINDS.KEY()

@@ -145,7 +145,7 @@ end
 
 
 -- The paths that the API has for a method, those with parameters up to the first.
-function Project:paths(method)
+function M.paths(method)
   local paths = {}
   for _, route in ipairs(routes()) do
     if route[1] == method then
@@ -157,7 +157,7 @@ end
 
 
 -- The parameters that a list of the API takes.
-function Project:query(path)
+function M.query(path)
   local candidates = {}
   for _, route in ipairs(routes()) do
     if route[2] == path then

@@ -285,6 +285,18 @@ local function add_section(lines, number, section)
 end
 
 
+--- The policies that have keys, in order, each { title, keys }.
+---@return table[]
+function M.sections()
+  local sections = {}
+  for _, name in ipairs(call.ORDER) do
+    sections[#sections + 1] = POLICIES[name].keys and POLICIES[name] or nil
+  end
+  sections[#sections + 1] = LIMIT
+  return sections
+end
+
+
 --- The whole page.
 ---@return string
 function M.render()
