@@ -261,7 +261,7 @@ describe("a reload", function()
       project:write("away/work.lua", answering(2))
       os.rename(project.folder .. "/away", project.folder .. "/providers")
       wait_for(2)
-      assert.equal("healthy", health().status)
+      support.wait("health", function() return health().status == "healthy" end)
     end)
   end)
 
