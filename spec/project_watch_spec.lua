@@ -1,4 +1,5 @@
 local host = require "tide.host"
+local log = require "tide.log"
 local project_watch = require "tide.project_watch"
 local support = require "spec.support.service"
 local task = require "tide.task"
@@ -275,9 +276,54 @@ describe("a watcher of a project's files", function()
   end)
 
 
+  it("says so when that has changed", function()
+    local states = {}
+    follow { on_state = function(state) states[#states + 1] = state end }
+    assert.equal(1, #states)
+    shell "echo > providers/acme.lua"
+    assert.is_true(told())
+    assert.equal(1, #states)
+    shell "mkdir scripts"
+    assert.is_true(told())
+    assert.equal(2, #states)
+    assert.equal(3, #states[2].folders)
+    assert.same(watcher:state(), states[2])
+  end)
+
+
   describe("where the kernel tells nothing", function()
+    local warn = log.warn
+    local warnings, states
+
+
     before_each(function()
-      follow { events = false }
+      warnings, states = {}, {}
+      log.warn = function(_, fields) warnings[#warnings + 1] = fields end
+      follow { events = false, on_state = function(state) states[#states + 1] = state end }
+    end)
+
+
+    after_each(function()
+      log.warn = warn
+    end)
+
+
+    it("says so, once for each folder", function()
+      local _, real = host.stat(folder)
+      assert.equal(2, #warnings)
+      assert.equal(real, warnings[1].folder)
+      assert.equal(real .. "/providers", warnings[2].folder)
+      assert.matches("not supported", warnings[1].reason)
+      shell "echo changed > providers/acme.lua"
+      assert.is_true(told(5))
+      assert.equal(2, #warnings)
+      shell "rm -r providers"
+      assert.is_true(told(5))
+      shell "mkdir providers"
+      assert.is_true(told(5))
+      assert.equal(3, #warnings)
+      assert.same({ 2, 1, 2 }, { #states[1].polled, #states[2].polled, #states[3].polled })
+      assert.equal(3, #states)
     end)
 
 
@@ -364,7 +410,7 @@ describe("a watcher of a project's files", function()
       assert.has_error(function() watcher:follow(bad) end)
     end
     local many = {}
-    for i = 1, 257 do many[i] = "x" .. i end
+    for i = 1, 1025 do many[i] = "x" .. i end
     assert.has_error(function() watcher:follow(many) end)
     watcher:follow { ("x/"):rep(4000), ("n"):rep(300), "..", "/", "." }
     assert.is_false(watcher:wait(0.05))

@@ -385,6 +385,20 @@ describe("a reload", function()
   end)
 
 
+  it("follows the folders that config.lua names, at once when they are others", function()
+    serve()
+    local _, real = host.stat(project.folder)
+    support.wait("the folders to be watched", function() return #status().watch.folders == 2 end)
+    assert.same({ enabled = true, folders = { real, real .. "/providers" }, polled = {} }, status().watch)
+    project:write("more/other.lua", answering(1))
+    project:write("config.lua", 'return { providers = { "providers", "more" } }')
+    wait_for(1, "other")
+    support.wait("the new folder to be watched", function() return #status().watch.folders == 3 end)
+    project:write("more/other.lua", answering(2))
+    wait_for(2, "other")
+  end)
+
+
   it("of files that are not watched takes all of them or none", function()
     serve({ ["providers/work.lua"] = answering(1), ["providers/other.lua"] = answering(1) }, "watch = false")
     project:write("providers/work.lua", answering(2))

@@ -18,14 +18,14 @@ local Watch = {}
 
 ---@class watch.Survey
 ---@field signature integer another one: something changed
----@field is_new boolean something is watched that was not; what changed in between may be missed, so look again
+---@field is_new boolean a change since the look may have been missed, as something is watched that was not: look again
 ---@field folders string[] where the kernel tells of changes
 ---@field refused { folder: string, reason: string }[] where it does not
 
 --- Looks at the paths, files or folders, on another thread, then watches every step that leads to them,
 --- links too, and nothing else. What is missing is watched where it would appear. In folders names that
 --- begin with one dot do not count, nor does what lies in their folders. Waits.
----@param paths string[] at most 256; of a folder's files 1,000 are looked at (and all are watched)
+---@param paths string[] at most 1,024; of a folder's files 1,000 are looked at (and all are watched)
 ---@return watch.Survey|nil, string? message, string? code "closed", by another task meanwhile
 function Watch:follow(paths) end
 

@@ -17,7 +17,7 @@
 #include "io/file_watch.h"
 
 #define WATCH_TYPE "tidegate.watch"
-#define PATHS_MAX 256
+#define PATHS_MAX 1024
 #define SECONDS_MAX 86400.0
 
 struct handle {
@@ -55,7 +55,7 @@ static void stop_looking(void *pointer) {
 static size_t check_paths(lua_State *L, const char *paths[PATHS_MAX]) {
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_Unsigned count = lua_rawlen(L, 2);
-  luaL_argcheck(L, count <= PATHS_MAX, 2, "more than 256 paths");
+  luaL_argcheck(L, count <= PATHS_MAX, 2, "more than 1024 paths");
   for (size_t i = 0; i < count; i++) {
     size_t length = 0;
     if (lua_rawgeti(L, 2, (lua_Integer)i + 1) != LUA_TSTRING)

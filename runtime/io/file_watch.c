@@ -268,19 +268,35 @@ static void stop_watching(struct file_watch *watch, const struct watched_list *b
   }
 }
 
+/* It went after the survey, or became another. */
+static bool is_gone(const struct watched *item) {
+  return item->number == NOT_WATCHED && (item->error == ENOENT || item->error == ENOTDIR);
+}
+
+/* Whether a change of any of this kind may have been missed. */
+static bool start_kind(struct file_watch *watch, const struct watched_list *list, bool selves,
+                       int open_error) {
+  bool is_new = false;
+  for (size_t i = 0; i < list->count; i++) {
+    struct watched *item = &list->items[i];
+    if (is_self(item) != selves) continue;
+    start_watching(watch, item, open_error);
+    bool is_first = item->number != NOT_WATCHED && !was_watched(&watch->list, item);
+    is_new = is_new || is_first || is_gone(item);
+  }
+  return is_new;
+}
+
 int file_watch_set(struct file_watch *watch, const struct file_survey *survey) {
   struct watched_list before = watch->list, list;
   if (list_copy(&list, survey) != 0) return -1;
-  int open_error = open_descriptor(watch), status = 0;
-  for (size_t i = 0; i < list.count; i++) {
-    struct watched *item = &list.items[i];
-    start_watching(watch, item, open_error);
-    if (item->number != NOT_WATCHED && !was_watched(&before, item)) status = 1;
-  }
+  int open_error = open_descriptor(watch);
+  bool is_new = start_kind(watch, &list, false, open_error); /* first, as room may end */
+  is_new = start_kind(watch, &list, true, open_error) || is_new;
   watch->list = list;
   stop_watching(watch, &before);
   list_free(&before);
-  return status;
+  return is_new ? 1 : 0;
 }
 
 const struct file_point *file_watch_point(const struct file_watch *watch, size_t index) {

@@ -41,8 +41,8 @@ struct file_watch *file_watch_new(uv_loop_t *loop, const struct clock *clock,
 /* The memory goes once the loop has run the close callbacks. */
 void file_watch_close(struct file_watch *watch);
 
-/* Watches the points of a survey, and no others. 1: some are watched anew, so that a change since
- * the survey may have been missed; 0: none; -1 without memory (nothing was changed). */
+/* Watches the points of a survey, and no others. 1: a change since the survey may have been missed,
+ * as some are watched anew, or are gone; 0: none was; -1 without memory (nothing was changed). */
 int file_watch_set(struct file_watch *watch, const struct file_survey *survey);
 
 /* The points, in the survey's order; NULL past the last. */

@@ -2,6 +2,7 @@
 -- them, twice a second where it tells nothing (network file systems, limits), every two seconds
 -- elsewhere, as a safety net.
 
+local log = require "tide.log"
 local time = require "tide.time"
 local watch = require "tide.watch"
 
@@ -19,9 +20,42 @@ Watcher.__index = Watcher
 Watcher.__close = function(watcher) watcher:close() end
 
 
--- Follows nothing yet. `options` as of tide.watch.
+--- Follows nothing yet.
+---@param options? { events?: boolean, on_state?: fun(state: table) } events: as of tide.watch; on_state is called
+--- whenever `state` has changed
 function M.new(options)
-  return setmetatable({ watch = watch.new(options), paths = {}, next_look = math.huge }, Watcher)
+  return setmetatable({ watch = watch.new(options), on_state = options and options.on_state, folders = "", polled = {},
+    paths = {}, next_look = math.huge }, Watcher)
+end
+
+
+-- Keeps the reasons by folder, and says in the log which are new; whether any are others than before.
+function Watcher:note_polled(list)
+  local before, now, is_changed = self.polled, {}, false
+  for _, polled in ipairs(list) do
+    now[polled.folder] = polled.reason
+    if before[polled.folder] ~= polled.reason then
+      is_changed = true
+      log.warn("changes of files in a folder are looked for twice a second, as the system does not tell of them",
+        { folder = polled.folder, reason = polled.reason })
+    end
+  end
+  for folder in pairs(before) do
+    is_changed = is_changed or not now[folder]
+  end
+  self.polled = now
+  return is_changed
+end
+
+
+function Watcher:note_state()
+  local state = self:state()
+  local folders = table.concat(state.folders, "\0")
+  local is_changed = self:note_polled(state.polled) or folders ~= self.folders
+  self.folders = folders
+  if is_changed and self.on_state then
+    self.on_state(state)
+  end
 end
 
 
@@ -43,13 +77,14 @@ function Watcher:look()
     end
   end
   self.next_look = time.monotonic() + (#self.seen.refused > 0 and POLL_SECONDS or SAFETY_SECONDS)
+  self:note_state()
   return true
 end
 
 
 --- Follows these files and folders, and no others: what changes from now on is told by `wait`. They may be
 --- missing, or come later. Of a folder, every file counts whose name does not begin with a dot.
----@param paths string[] at most 256
+---@param paths string[] at most 1,024
 function Watcher:follow(paths)
   self.paths = table.move(paths, 1, #paths, 1, {})
   self:look()

@@ -11,6 +11,7 @@ local M = {}
 local WANTED = "reload.wanted"
 local RESULT = "reload.result"
 local FAULTS = "reload.faults"
+local WATCHED = "reload.watched"
 
 local RESULT_SECONDS = 30
 local LOOK_SECONDS = 60
@@ -57,12 +58,26 @@ function M.faults()
 end
 
 
+--- Where changes of the project's files are told of by the kernel, and where they are looked for instead.
+---@return { folders: string[], polled: { folder: string, reason: string }[] }
+function M.watched()
+  local bytes = host.published(WATCHED)
+  return bytes and assert(json.decode(bytes)) or { folders = json.array(), polled = json.array() }
+end
+
+
 -- Answering, in the main worker -------------------------------------------------------------------
 
 
 --- Says what keeps the project from being taken; nothing: an empty list.
 function M.set_faults(faults)
   host.publish(FAULTS, json.encode(json.array(faults)))
+end
+
+
+--- Says what `watched` gives.
+function M.set_watched(state)
+  host.publish(WATCHED, json.encode { folders = json.array(state.folders), polled = json.array(state.polled) })
 end
 
 

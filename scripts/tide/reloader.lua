@@ -250,7 +250,7 @@ end
 
 -- Asks for a reload whenever a file changes, as long as the configuration says so.
 function Reloader:watch()
-  local watcher <close> = project_watch.new()
+  local watcher <close> = project_watch.new { on_state = request.set_watched }
   local followed
   while true do
     local paths = paths_of(self.project)

@@ -6,6 +6,7 @@ local log = require "tide.log"
 local store = require "tide.store"
 local task = require "tide.task"
 local time = require "tide.time"
+local reload_request = require "tide.reload_request"
 local secret_faults = require "tide.secret_faults"
 local health = require "tide.api.health"
 local integrations = require "tide.api.integrations"
@@ -24,6 +25,14 @@ local function count_loaded(generation)
     loaded = loaded + (integration.provider and 1 or 0)
   end
   return loaded
+end
+
+
+-- Whether files that change are taken by themselves, and where that is seen.
+local function watched(config)
+  local watch = reload_request.watched()
+  watch.enabled = config.watch
+  return watch
 end
 
 
@@ -48,6 +57,7 @@ local function get(current)
       versions = integrations.versions(current),
       errors = json.array({ table.unpack(integrations.faults(current)) }),
     },
+    watch = watched(generation.config),
     secrets = {
       faults = json.array(secret_faults.sentences(function(name) return current:sees(name) end)),
     },
@@ -72,6 +82,9 @@ M.routes = {
       version = "text", state = shape.choice("starting", "serving", "draining"), pid = "integer",
       started_at = "time", uptime_seconds = "integer", listen = "texts", workers = "integer", config = "text?",
       generation = "object", store = "object", log = "object", worker = "object", secrets = "object",
+      watch = shape.object {
+        enabled = "boolean", folders = "texts", polled = shape.list(shape.object { folder = "text", reason = "text" }),
+      },
     }),
   } },
 }
