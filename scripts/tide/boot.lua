@@ -12,9 +12,9 @@ local processor = require "tide.webhook.processor"
 
 local M = {}
 
--- Publishes what was read of a project, for all workers.
-function M.publish(sources)
-  return live.publish(sources)
+-- Publishes what was read of a project, for all workers. `terms` as live.pack.
+function M.publish(sources, terms)
+  return live.publish(sources, terms)
 end
 
 

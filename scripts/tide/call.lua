@@ -19,12 +19,12 @@ local M = {}
 -- The policies of policy/, outermost first. One that is added later finds its place here and
 -- nowhere else.
 M.ORDER = {
-  "record", "admit", "conceal", "deadline", "cache", "breaker", "singleflight", "concurrency", "verdict", "retry",
-  "mock", "run",
+  "record", "trial", "admit", "conceal", "deadline", "cache", "breaker", "singleflight", "concurrency", "verdict",
+  "retry", "mock", "run",
 }
 
 -- Around a webhook's handler. It is tried again as an event, not as a call.
-M.HANDLER_ORDER = { "deadline", "verdict", "handler" }
+M.HANDLER_ORDER = { "trial", "deadline", "verdict", "handler" }
 
 -- Around a script that the service itself wants to run.
 M.SCRIPT_ORDER = { "deadline", "handler" }

@@ -99,6 +99,14 @@ local POLICIES = {
       .. "the same input, or is more than 8 deep, ends here.",
     advice = "Do in `prepare` whatever makes two inputs the same question: it decides the cache key.",
   },
+  trial = {
+    title = "Trial", keys = { "reload_rollback" }, codes = "none of its own",
+    text = "Counts the first 20 calls of a version that a reload has put in force. When 5 of them fail by the "
+      .. "script's own fault (`script_error`, `script_timeout`, `out_of_memory`), the version before serves again, "
+      .. "until the file changes. Answers from the cache, shared answers and refusals do not count; handlers of "
+      .. "webhooks do.",
+    advice = "Turn it on where files are changed while the service is used.",
+  },
   conceal = {
     title = "Conceal", codes = "none of its own",
     text = "Gives what was kept, or the operation's `fallback`, in place of a failure of the third party.",

@@ -2,11 +2,13 @@
 -- never changed afterwards. A provider that does not load is there with its error, the
 -- others serve.
 
+local crypto = require "tide.crypto"
 local json = require "tide.json"
 local locate = require "tide.locate"
 local message = require "tide.message"
 local provider_file = require "tide.provider_file"
 local settings = require "tide.settings"
+local substitute = require "tide.substitute"
 local suggest = require "tide.suggest"
 local time = require "tide.time"
 local view = require "tide.view"
@@ -74,6 +76,31 @@ function Build:find_file(name, named)
 end
 
 
+-- What serves in place of a version that was rolled back, as long as the file is that version.
+function Build:substitute_of(name, file)
+  local found = self.substitutes[name]
+  if found and provider_file.version(file, self.scripts, found.dependencies) == found.version then
+    return found
+  end
+end
+
+
+-- The same as `code_of`, of a substitute; the fourth result is whether it is the substitute's.
+function Build:code_instead(before, found)
+  local source = substitute.unpack(crypto.from_base64(found.bytes))
+  local scripts = by_name(source.scripts)
+  if before.code and provider_file.is_same(before.code, source.file, scripts) then
+    return before.code, { found.fault }, nil, true
+  end
+  local code, faults = provider_file.load(source.file, scripts, self.config.script_timeout_ms, self.built_at)
+  if code then
+    return code, { found.fault }, nil, true
+  end
+  faults[#faults + 1] = found.fault
+  return before.code, faults
+end
+
+
 -- The code of an integration and what is wrong with its file as it is now: then the code of before serves
 -- on, when there is one. What did not load is not tried again as long as it is the same (the third result),
 -- unless it is asked for: it may run for all the time that it has.
@@ -82,6 +109,10 @@ function Build:code_of(name, file)
   local held_back = self.held_back[name]
   if held_back then
     return before.code, { held_back }
+  end
+  local instead = self:substitute_of(name, file)
+  if instead then
+    return self:code_instead(before, instead)
   end
   if before.code and provider_file.is_same(before.code, file, self.scripts) then
     return before.code
@@ -197,15 +228,15 @@ end
 
 function Build:integration(name)
   local file, missing = self:find_file(name, self.config.integrations[name])
-  local code, faults, rejected
+  local code, faults, rejected, is_substitute
   if file then
-    code, faults, rejected = self:code_of(name, file)
+    code, faults, rejected, is_substitute = self:code_of(name, file)
   else
     faults = { ("%s: %s"):format(self.where({ "integrations", name }), missing) }
   end
   local err = faults and error_of(faults, file and file.path or self.config_path)
   local before, integration = self.previous[name], self:new_integration(name, code, err)
-  integration.rejected = rejected
+  integration.rejected, integration.is_substitute = rejected, is_substitute
   return integration.values and is_unchanged(before, integration) and before or integration
 end
 
@@ -270,7 +301,8 @@ end
 --- `scripts` (the project's providers and shared scripts, each { name, path, text }), `bundled`
 --- (the binary's providers), `overrides` (run-time settings by integration) and their
 --- `settings_version`, `version`, `getenv`, `previous` (the generation before), `held_back` (by
---- integration, why its file is not to be loaded), `tries_again` (what did not load before), `built_at`.
+--- integration, why its file is not to be loaded), `tries_again` (what did not load before), `built_at`,
+--- `substitutes` (by integration, what serves in place of a version that was rolled back: rollback.lua).
 ---@param sources table
 ---@return table|nil generation, string[]? errors each "FILE:LINE: message"
 function M.build(sources)
@@ -287,7 +319,7 @@ function M.build(sources)
     scripts = by_name(sources.scripts),
     overrides = sources.overrides or {}, getenv = sources.getenv or function() return nil end,
     previous = sources.previous and sources.previous.integrations or {}, held_back = sources.held_back or {},
-    tries_again = sources.tries_again, built_at = sources.built_at or time.format(), fatal = {},
+    substitutes = sources.substitutes or {}, tries_again = sources.tries_again, built_at = sources.built_at or time.format(), fatal = {},
   }, Build)
   local names = build:names()
   if #names > M.MAX_INTEGRATIONS then
@@ -295,7 +327,8 @@ function M.build(sources)
   end
   local integrations = build:integrations()
   -- The texts are not needed any more.
-  build.files, build.bundled, build.scripts, build.previous, build.held_back = nil, nil, nil, nil, nil
+  build.files, build.bundled, build.scripts, build.previous = nil, nil, nil, nil
+  build.held_back, build.substitutes = nil, nil
   return finish(build, integrations)
 end
 
@@ -316,7 +349,7 @@ function M.with_overrides(built, overrides, settings_version)
   for name, integration in pairs(built.integrations) do
     local is_same = same(built.overrides[name] or {}, overrides[name] or {})
     local new = is_same and integration or build:new_integration(name, integration.code, integration.error)
-    new.rejected = integration.rejected
+    new.rejected, new.is_substitute = integration.rejected, integration.is_substitute
     integrations[name] = new
   end
   return finish(build, integrations)

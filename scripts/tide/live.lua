@@ -22,6 +22,7 @@ M.SETTINGS = "settings"
 M.ANSWER = "sources.answer."
 
 local CONFIG_BUDGET_MS = 1000
+local TERMS = { "built_at", "held_back", "tries_again", "substitutes" }
 -- Nothing is lost by a later look: whatever is published ends the wait.
 local LOOK_SECONDS = 60
 
@@ -32,14 +33,17 @@ Live.__index = Live
 -- Proposals ---------------------------------------------------------------------------------------
 
 
--- The bytes of a proposal: `sources` as they were read, and `terms`: built_at, held_back, tries_again.
+-- The bytes of a proposal: `sources` as they were read, and `terms`: built_at, held_back, tries_again,
+-- substitutes.
 function M.pack(sources, terms)
   return ("<s4"):pack(json.encode(terms)) .. bundle.pack(sources)
 end
 
 
 local function with_terms(sources, terms)
-  sources.built_at, sources.held_back, sources.tries_again = terms.built_at, terms.held_back, terms.tries_again
+  for _, name in ipairs(TERMS) do
+    sources[name] = terms[name]
+  end
   return sources
 end
 
@@ -52,8 +56,8 @@ end
 
 
 -- Publishes what was read of a project as the first generation, or a command's only one.
-function M.publish(sources)
-  local version = host.publish(M.PROPOSAL, M.pack(sources, {}))
+function M.publish(sources, terms)
+  local version = host.publish(M.PROPOSAL, M.pack(sources, terms or {}))
   host.publish(M.COMMITTED, tostring(version))
   return version
 end
@@ -180,11 +184,12 @@ function Live:build(sources, terms)
 end
 
 
--- What of a generation's integrations did not load, by name: the first fault of each.
+-- What of a generation's integrations did not load, by name: the first fault of each. That a version was
+-- rolled back is none.
 function M.failures(built)
   local failed = {}
   for name, integration in pairs(built.integrations) do
-    failed[name] = integration.error and integration.error.faults[1]
+    failed[name] = integration.error and not integration.is_substitute and integration.error.faults[1] or nil
   end
   return failed
 end

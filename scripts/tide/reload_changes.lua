@@ -12,10 +12,10 @@ local M = {}
 local VERSIONS_MAX = 50
 
 local PUT_VERSION = "INSERT INTO provider_versions (integration_name, version, loaded_at) VALUES ($1, $2, $3) "
-  .. "ON CONFLICT (integration_name, version) DO UPDATE SET loaded_at = excluded.loaded_at, is_rolled_back = 0, "
-  .. "reason = NULL"
-local FORGET_VERSIONS = "DELETE FROM provider_versions WHERE integration_name = $1 AND is_rolled_back = 0 "
-  .. "AND version NOT IN (SELECT version FROM provider_versions WHERE integration_name = $1 AND is_rolled_back = 0 "
+  .. "ON CONFLICT (integration_name, version) DO UPDATE SET loaded_at = excluded.loaded_at, "
+  .. "is_rolled_back = FALSE, reason = NULL, substitute = NULL"
+local FORGET_VERSIONS = "DELETE FROM provider_versions WHERE integration_name = $1 AND is_rolled_back = FALSE "
+  .. "AND version NOT IN (SELECT version FROM provider_versions WHERE integration_name = $1 AND is_rolled_back = FALSE "
   .. "ORDER BY loaded_at DESC LIMIT " .. VERSIONS_MAX .. ")"
 
 

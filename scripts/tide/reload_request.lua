@@ -18,6 +18,8 @@ local LOOK_SECONDS = 60
 
 --- Who asks by SIGHUP.
 M.SIGNAL = { actor = "signal" }
+--- A version that fails while it is new.
+M.ROLLBACK = { actor = "rollback" }
 
 
 -- Asking ------------------------------------------------------------------------------------------

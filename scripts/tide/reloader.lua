@@ -30,15 +30,18 @@ Reloader.__index = Reloader
 
 
 -- `service` is told of what is about to be in force, `prepare(candidate, integrations)`: true, or nil and a
--- message; and of what is, `adopt(generation, project)`.
-function M.new(opened, own, workers, service)
-  return setmetatable({ project = opened, live = own, workers = workers, service = service,
+-- message; and of what is, `adopt(generation, project)`. `rollback` knows which versions are not to be loaded.
+function M.new(opened, own, workers, service, rollback)
+  return setmetatable({ project = opened, live = own, workers = workers, service = service, rollback = rollback,
     bundle = bundle.pack(opened.sources), refused = {}, must_retry = false }, Reloader)
 end
 
 
 -- Why the version of an integration that has just been loaded may not serve; nil when it may.
 function Reloader:refusal(candidate, integration)
+  if integration.is_substitute then -- it has served before
+    return nil
+  end
   local refused = self.refused[integration.name]
   if refused and refused.version == integration.version then
     return refused.fault
@@ -84,7 +87,7 @@ local function kept_together(candidate, config)
   end
   local faults = {}
   for _, integration in pairs(candidate.integrations) do
-    if integration.error and integration.code then
+    if integration.error and integration.code and not integration.is_substitute then
       table.move(integration.error.faults, 1, #integration.error.faults, #faults + 1, faults)
     end
   end
@@ -114,7 +117,9 @@ function Reloader:try(opened, terms)
   local failed
   ready, faults, failed = rollout.propose(candidate, opened.sources, terms, self.workers)
   if ready then
+    self.rollback:begin(candidate, self.live.generation)
     rollout.commit(candidate, self.live)
+    self.rollback:settle(candidate, opened.sources)
     return true
   end
   if #faults > 0 then
@@ -128,11 +133,17 @@ function Reloader:try(opened, terms)
 end
 
 
+-- Whether somebody wants it, or it comes by itself.
+local function is_asked(by)
+  return by.actor ~= FILES.actor and by.actor ~= request.ROLLBACK.actor
+end
+
+
 -- Rolls out what was read; true, or nil and the faults.
 function Reloader:roll_out(opened, by)
-  local is_asked = by.actor ~= FILES.actor
-  local terms = { built_at = time.format(), held_back = {}, tries_again = is_asked }
-  if is_asked then
+  local terms = { built_at = time.format(), held_back = {}, tries_again = is_asked(by),
+    substitutes = self.rollback:substitutes() }
+  if terms.tries_again then
     self.refused = {}
   end
   for _ = 1, ROUNDS_MAX do
@@ -184,12 +195,29 @@ end
 -- Whether there is nothing to do. Who asks himself wants what did not load to be tried once more.
 function Reloader:is_current(bytes, by)
   return bytes == self.bundle and not self.must_retry
-    and (by.actor == FILES.actor or #self.live.generation.errors == 0)
+    and not (is_asked(by) and #self.live.generation.errors > 0)
+end
+
+
+-- Where a new version fails brings the one before back, of the project as it was read last.
+function Reloader:go_back()
+  local started, before = time.monotonic(), self.live.generation
+  if not self.rollback:go_back(before) then
+    return
+  end
+  local done, faults = self:roll_out(self.project, request.ROLLBACK)
+  if not done then
+    self.must_retry = true
+    return self:report({ outcome = "failed", errors = faults }, started)
+  end
+  self.service:adopt(self.live.generation, self.project)
+  self:report(changes.between(before, self.live.generation, false), started)
 end
 
 
 -- Reads the project and puts what has changed in force. `by` = { actor, trace_id }.
 function Reloader:reload(by)
+  self:go_back()
   local started = time.monotonic()
   local opened, faults = self:read()
   if not opened then

@@ -28,6 +28,7 @@ local reload_request = require "tide.reload_request"
 local reloader = require "tide.reloader"
 local retention = require "tide.retention"
 local run_time_settings = require "tide.run_time_settings"
+local rollback = require "tide.rollback"
 local secret_files = require "tide.secret_files"
 local secret_seals = require "tide.secret_seals"
 local secrets_store = require "tide.secrets_store"
@@ -71,8 +72,8 @@ end
 
 
 -- The generation, checked before anything is opened. With `strict` no provider may be broken.
-function Service:build(strict)
-  boot.publish(self.project.sources)
+function Service:build(strict, terms)
+  boot.publish(self.project.sources, terms)
   local built, faults = live.build()
   if not built then
     return nil, lines(faults)
@@ -144,6 +145,26 @@ function Service:open_store()
   end
   self.migrations = applied
   return idempotency.recover()
+end
+
+
+-- What was rolled back stays so: where the files are still those, they are replaced before anybody calls.
+function Service:load_rollback()
+  local message
+  self.rollback, message = rollback.load()
+  if not self.rollback then
+    return nil, "what was rolled back could not be read: " .. message
+  end
+  local substitutes = self.rollback:substitutes()
+  if next(substitutes) then
+    local built
+    built, message = self:build(false, { substitutes = substitutes })
+    if not built then
+      return nil, message
+    end
+  end
+  self.rollback:settle(self.live.generation, self.project.sources)
+  return true
 end
 
 
@@ -252,6 +273,7 @@ local function steps(options)
     Service.load_certificate,
     Service.reserve,
     Service.open_store,
+    Service.load_rollback,
     Service.open_database,
     load_settings,
     Service.load_policies,
@@ -278,7 +300,7 @@ function Service:start_tasks()
   self.secrets_cleaner = secrets_store.start_cleaning(function() return self.live:current() end)
   self.policies:start()
   self.follower = task.detach(self.live.follow, self.live, function() end)
-  self.reloader = reloader.new(self.project, self.live, self.project.config.workers, self)
+  self.reloader = reloader.new(self.project, self.live, self.project.config.workers, self, self.rollback)
   self.reloader:start()
 end
 
