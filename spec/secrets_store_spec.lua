@@ -7,6 +7,7 @@ local task = require "tide.task"
 local time = require "tide.time"
 local master_key = require "tide.master_key"
 local secrets = require "tide.secrets"
+local secret_ageing = require "tide.secret_ageing"
 local secret_seals = require "tide.secret_seals"
 local secrets_store = require "tide.secrets_store"
 local opened = require "spec.support.store"
@@ -254,6 +255,46 @@ describe("the store of secrets", function()
     assert.same({}, load())
     assert.same(active, secrets.active(one, "api_key"))
     assert.is_true(#audited() > 90)
+  end)
+
+
+  it("forgets what nobody declares any more, a minute after", function()
+    host.freeze_clock()
+    assert(put("api_key", "first-value"))
+    assert(put("api_key", "second-value", 600))
+    assert(put("other", "other-value"))
+    state.put(one.name, "auth:token:x", "fetched-token", "token")
+    local generation = { integrations = { [one.name] = one } }
+    local cleaner = secret_ageing.start(function() return generation end)
+    finally(host.thaw_clock)
+    local function names()
+      local list = {}
+      for index, entry in ipairs(state.list(one.name)) do
+        list[index] = entry.name
+      end
+      table.sort(list)
+      return table.concat(list, " ")
+    end
+    host.advance_clock(180)
+    assert.equal("api_key api_key:previous auth:token:x other", names())
+    one.declared_secrets.other = nil
+    host.advance_clock(60)
+    assert.equal("api_key api_key:previous auth:token:x other", names())
+    host.advance_clock(60)
+    assert.equal("api_key api_key:previous auth:token:x", names())
+    generation = { integrations = {} }
+    host.advance_clock(60)
+    generation = { integrations = { [one.name] = one } }
+    host.advance_clock(60)
+    generation = { integrations = {} }
+    host.advance_clock(60)
+    assert.equal("api_key api_key:previous auth:token:x", names())
+    host.advance_clock(60)
+    assert.equal("", names())
+    cleaner:cancel()
+    -- What is stored stays stored.
+    assert.same({}, load())
+    assert.is_table(row("other"))
   end)
 
 

@@ -15,7 +15,6 @@ local settings = require "tide.settings"
 local M = {}
 
 M.FILE_BYTES_MAX = 65536
--- Kept by the host for the integration, not declared by it (see auth/kept_token.lua).
 local HOST_KEPT = "^auth:"
 local LOCK = "tidegate:secrets"
 local LOCK_SECONDS = 15
@@ -32,6 +31,18 @@ end
 -- Under which the value of before a rotation lies.
 function M.previous_name(name)
   return name .. ":previous"
+end
+
+
+-- The secret that an entry of the table, current or previous, is of.
+function M.declared_name(name)
+  return (name:gsub(":previous$", ""))
+end
+
+
+-- Whether it is not declared, but kept by the host for the integration (see auth/kept_token.lua).
+function M.is_kept_by_host(name)
+  return name:find(HOST_KEPT) ~= nil
 end
 
 
@@ -90,7 +101,7 @@ end
 -- A token that was fetched with the old secret is of no use with the new one.
 local function drop_tokens(owner)
   for _, entry in ipairs(state.list(owner)) do
-    if entry.name:match(HOST_KEPT) then
+    if M.is_kept_by_host(entry.name) then
       state.remove(owner, entry.name)
     end
   end

@@ -8,7 +8,6 @@ local json = require "tide.json"
 local log = require "tide.log"
 local state = require "tide.state.secrets"
 local store = require "tide.store"
-local task = require "tide.task"
 local time = require "tide.time"
 local audit = require "tide.audit"
 local errors = require "tide.errors"
@@ -25,12 +24,10 @@ M.KEEP_SECONDS_MAX = 31536000
 
 -- Left to tokens that the host fetches, which nobody could refuse as clearly.
 local BYTES_SPARE = 32768
-local CLEAN_SECONDS = 60
 
 local FIND_ALL = "SELECT " .. row_of.COLUMNS .. " FROM secrets WHERE integration_name = $1 ORDER BY name"
 local FIND = "SELECT " .. row_of.COLUMNS .. " FROM secrets WHERE integration_name = $1 AND name = $2"
 local DELETE = "DELETE FROM secrets WHERE integration_name = $1 AND name = $2"
-local CLEAN = "UPDATE secrets SET previous_encrypted = NULL, previous_expires_at = NULL WHERE previous_expires_at <= $1"
 
 
 local function unavailable(message)
@@ -99,7 +96,6 @@ end
 ---@return string[]|nil faults, string? message
 function M.load(generation, getenv)
   local keys, fault = load_keys(getenv)
-  faults.keep(generation)
   local found = { fault }
   for _, integration in pairs(generation.integrations) do
     local loaded, message = load_integration(keys, integration, found)
@@ -112,9 +108,8 @@ function M.load(generation, getenv)
 end
 
 
---- The same while the service runs, on the main worker: for a generation that takes the place of another,
---- and for master keys that have changed. What cannot be opened or read now leaves the values that are in
---- force.
+--- The same while the service runs, on the main worker: for integrations that are about to be in force, and
+--- for master keys that have changed. What cannot be opened or read now leaves the values that are in force.
 ---@param generation table
 ---@param getenv? fun(name: string): string|nil
 ---@return string[]|nil faults, string? message
@@ -124,6 +119,16 @@ function M.reload(generation, getenv)
     return nil, busy.message
   end
   return M.load(generation, getenv)
+end
+
+
+--- Forgets what is wrong with secrets that `generation`, which is in force, does not declare.
+---@param generation table
+function M.adopt(generation)
+  local guard <close> = secrets.enter()
+  if guard then
+    faults.keep(generation)
+  end
 end
 
 
@@ -359,34 +364,6 @@ function M.delete(integration, name, by, getenv)
     log.error("a secret could not be read", { error = fault })
   end
   return true
-end
-
-
--- Ageing ------------------------------------------------------------------------------------------
-
-
-local function clean(generation)
-  for _, integration in pairs(generation.integrations) do
-    for name in pairs(integration.declared_secrets) do
-      secrets.pair(integration, name)
-    end
-  end
-  local done, message = store.execute(CLEAN, time.format())
-  if not done then
-    log.warn("previous secrets that have expired could not be deleted", { error = message })
-  end
-end
-
-
---- Drops previous values that have expired from the table and the store, until cancelled; its task.
----@param generation_of fun(): table the generation as it is then
-function M.start_cleaning(generation_of)
-  return task.detach(function()
-    while true do
-      clean(generation_of())
-      task.sleep(CLEAN_SECONDS)
-    end
-  end)
 end
 
 

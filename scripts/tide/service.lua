@@ -29,6 +29,7 @@ local reloader = require "tide.reloader"
 local retention = require "tide.retention"
 local run_time_settings = require "tide.run_time_settings"
 local rollback = require "tide.rollback"
+local secret_ageing = require "tide.secret_ageing"
 local secret_files = require "tide.secret_files"
 local secret_seals = require "tide.secret_seals"
 local secrets_store = require "tide.secrets_store"
@@ -297,7 +298,7 @@ function Service:start_tasks()
   self.cleaner = idempotency.start_cleaning()
   self.secret_files:start()
   self.retention = retention.start(self.live)
-  self.secrets_cleaner = secrets_store.start_cleaning(function() return self.live:current() end)
+  self.secrets_cleaner = secret_ageing.start(function() return self.live:current() end)
   self.policies:start()
   self.follower = task.detach(self.live.follow, self.live, function() end)
   self.reloader = reloader.new(self.project, self.live, self.project.config.workers, self, self.rollback)
@@ -400,6 +401,7 @@ function Service:adopt(built, opened)
   host.set_stuck_seconds(opened.config.worker_stuck_seconds)
   self.socket:limit_body(opened.config.max_request_bytes)
   self.secret_files:follow(built)
+  secrets_store.adopt(built)
   tokens.conceal(opened.config.tokens)
   local loaded, message = self:load_certificate()
   if not loaded then
