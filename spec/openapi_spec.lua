@@ -1,4 +1,5 @@
 local json = require "tide.json"
+local task = require "tide.task"
 local api = require "tide.api"
 local generation = require "tide.generation"
 local call = require "tide.call"
@@ -307,6 +308,34 @@ describe("GET /openapi.json", function()
     assert.equal(200, (agrees("POST", path .. "/explain", nil, { json = { parcel = "1234567890" } })))
     local example = document.paths[path].post.requestBody.content["application/json"].example
     assert.equal(200, (agrees("POST", path, nil, { json = example })))
+  end)
+
+
+  it("names nothing that a bound token is refused", function()
+    local _, made = running:request("POST", "/api/v1/tokens", { json = { name = "bound", role = "admin",
+      integrations = { "acme" } } })
+    local _, bound = running:request("GET", "/openapi.json", { token = made.data.token })
+    assert.is_nil(bound.paths["/api/v1/tokens"])
+    for path, item in pairs(bound.paths) do
+      if item.get and not path:find("{", 1, true) and not path:find("webhooks", 1, true) then
+        assert.equal(200, (running:request("GET", path, { token = made.data.token })), path)
+      end
+    end
+  end)
+
+
+  it("is made once for all who ask at the same time", function()
+    local branches, tags = {}, {}
+    for index = 1, 20 do
+      branches[index] = function()
+        local status, _, headers = running:request("GET", "/openapi.json?integration=acme")
+        assert.equal(200, status)
+        tags[headers.etag] = true
+        return true
+      end
+    end
+    task.all(branches)
+    assert.is_nil(next(tags, (next(tags))))
   end)
 
 

@@ -5,6 +5,7 @@ local crypto = require "tide.crypto"
 local host = require "tide.host"
 local json = require "tide.json"
 local task = require "tide.task"
+local time = require "tide.time"
 local components = require "tide.openapi.components"
 local operation = require "tide.openapi.operation"
 local schemas = require "tide.openapi.schemas"
@@ -14,14 +15,18 @@ local M = {}
 
 -- Of what is written for integrations; those that would go beyond are named instead.
 M.BYTES_MAX = 4 * 1024 * 1024
--- Documents that are kept for a generation: one for each set of rights and integrations.
-local KEPT_MAX = 20
+-- Documents that are kept for a generation, one for each set of rights and integrations: in bytes.
+local KEPT_BYTES_MAX = 8 * 1024 * 1024
+-- How long a request waits for another's document, and how often it looks.
+local WAIT_SECONDS, LOOK_SECONDS = 30, 0.01
 
 local DESCRIPTION = "Calls of integrations, and what operates them. Every error is an RFC 9457 problem; every answer "
   .. "has `X-Trace-Id`. HEAD is answered as GET."
 
 -- By generation, which never changes; it goes with it.
 local kept = setmetatable({}, { __mode = "k" })
+-- One is made at a time: it takes memory, and who waits often wants the same.
+local making = false
 
 
 local function sorted(members)
@@ -50,11 +55,17 @@ function M.view(generation, identity, only)
       names[#names + 1] = name
     end
   end
-  return { rights = identity.rights, names = names, only = only, metrics_public = generation.config.metrics_public }
+  return {
+    rights = identity.rights, names = names, only = only, is_bound = identity.integrations ~= nil,
+    metrics_public = generation.config.metrics_public, made = {},
+  }
 end
 
 
 local function is_seen(route, view)
+  if route.doc.unbound and view.is_bound then
+    return false
+  end
   if route.needs == "none" then
     return view.only == nil
   end
@@ -67,8 +78,8 @@ end
 
 -- Views that see the same have the same key.
 local function key_of(view)
-  return ("%s/%s/%s/%s"):format(table.concat(sorted(view.rights), ","), view.only or "", table.concat(view.names, ","),
-    view.metrics_public and "public" or "")
+  return ("%s/%s/%s/%s"):format(table.concat(sorted(view.rights), ","), view.only or "",
+    view.is_bound and "bound" or "", table.concat(view.names, ","))
 end
 
 
@@ -231,22 +242,49 @@ function M.document(generation, groups, view)
 end
 
 
---- The document as canonical JSON, kept with its generation; and its entity tag.
----@return string text, string etag
-function M.render(generation, groups, view)
-  local entries = kept[generation]
-  local key = key_of(view)
-  if entries and entries[key] then
-    return entries[key].text, entries[key].etag
-  end
+local function make(generation, groups, view)
+  local guard <close> = setmetatable({}, { __close = function() making = false end }) -- luacheck: ignore 211
+  making = true
   local text = assert(json.encode(M.document(generation, groups, view), { canonical = true }))
-  local entry = { text = text, etag = ('"%s"'):format(crypto.hex(crypto.digest("sha256", text)):sub(1, 32)) }
-  entries = kept[generation]
-  if not entries or entries.count >= KEPT_MAX then
-    entries = { count = 0 }
+  local tag = ('"%s"'):format(crypto.hex(crypto.digest("sha256", text)):sub(1, 32))
+  return { text = text, etag = tag }
+end
+
+
+-- Keeps a document, instead of those before when they are too many.
+local function keep(generation, key, entry)
+  local entries = kept[generation]
+  if not entries or entries.bytes + #entry.text > KEPT_BYTES_MAX then
+    entries = { bytes = 0, by_key = {} }
     kept[generation] = entries
   end
-  entries[key], entries.count = entry, entries.count + 1
+  entries.by_key[key], entries.bytes = entry, entries.bytes + #entry.text
+end
+
+
+local function find(generation, key)
+  return kept[generation] and kept[generation].by_key[key]
+end
+
+
+--- The document as canonical JSON, kept with its generation; and its entity tag. nil and a message when others
+--- are made all the time.
+---@return string|nil text, string etag
+function M.render(generation, groups, view)
+  local key = key_of(view)
+  local entry = find(generation, key)
+  local ending = time.monotonic() + WAIT_SECONDS
+  while not entry and making do
+    if time.monotonic() > ending then
+      return nil, "other documents are being made"
+    end
+    task.sleep(LOOK_SECONDS)
+    entry = find(generation, key)
+  end
+  if not entry then
+    entry = make(generation, groups, view)
+    keep(generation, key, entry)
+  end
   return entry.text, entry.etag
 end
 

@@ -7,6 +7,7 @@ local re = require "tide.re"
 local M = {}
 
 local DEPTH_MAX = 12
+local VALUES_MAX = 2000
 local ITEMS_MAX = 20
 local LENGTH_MAX = 200
 
@@ -85,12 +86,12 @@ function makers.null()
 end
 
 
-function makers.array(schema, is_whole, depth)
+function makers.array(schema, state, depth)
   local list = json.array()
   local count = math.min(math.max(schema.minItems or 0, schema.items ~= nil and 1 or 0), ITEMS_MAX)
   for index = 1, math.max(count, #(schema.prefixItems or {})) do
     local item = schema.prefixItems and schema.prefixItems[index] or schema.items
-    list[index] = make(item == nil and true or item, is_whole, depth)
+    list[index] = make(item == nil and true or item, state, depth)
     if list[index] == nil then
       return nil
     end
@@ -99,20 +100,20 @@ function makers.array(schema, is_whole, depth)
 end
 
 
--- What it has to have; the whole of it has every member.
-function makers.object(schema, is_whole, depth)
+-- What it has to have; `state.is_whole`: every member.
+function makers.object(schema, state, depth)
   local value, wanted = {}, {}
   for _, name in ipairs(schema.required or {}) do
     wanted[name] = true
   end
   for name, member in pairs(schema.properties or {}) do
-    if is_whole or type(member) == "table" and member.examples then
+    if state.is_whole or type(member) == "table" and member.examples then
       wanted[name] = true
     end
   end
   for name in pairs(wanted) do
     local member = schema.properties and schema.properties[name]
-    value[name] = make(member == nil and true or member, is_whole, depth)
+    value[name] = make(member == nil and true or member, state, depth)
   end
   return value
 end
@@ -133,10 +134,10 @@ end
 
 
 -- The members of branches together, where they are objects.
-local function of_branches(schema, is_whole, depth)
+local function of_branches(schema, state, depth)
   local whole = {}
   for _, branch in ipairs(schema.allOf or { (schema.oneOf or schema.anyOf)[1] }) do
-    local value = make(branch, is_whole, depth)
+    local value = make(branch, state, depth)
     if type(value) ~= "table" or json.is_array(value) then
       return value
     end
@@ -161,11 +162,12 @@ local function given(schema)
 end
 
 
-make = function(schema, is_whole, depth)
+make = function(schema, state, depth)
   if type(schema) ~= "table" then
     return schema and "text" or nil
   end
-  if depth > DEPTH_MAX then
+  state.left = state.left - 1
+  if depth > DEPTH_MAX or state.left < 0 then
     return nil
   end
   local value = given(schema)
@@ -173,11 +175,11 @@ make = function(schema, is_whole, depth)
     return value
   end
   local kind = type_of(schema)
-  local own = kind and makers[kind] and makers[kind](schema, is_whole, depth + 1)
+  local own = kind and makers[kind] and makers[kind](schema, state, depth + 1)
   if not (schema.allOf or schema.oneOf or schema.anyOf) then
     return own or kind == nil and "text" or own
   end
-  value = of_branches(schema, is_whole, depth + 1)
+  value = of_branches(schema, state, depth + 1)
   if type(own) == "table" and type(value) == "table" and not json.is_array(own) then
     for name, member in pairs(own) do
       value[name] = member
@@ -195,7 +197,7 @@ function M.of(compiled)
     return nil
   end
   for _, is_whole in ipairs { false, true } do
-    local value = make(compiled.definition, is_whole, 1)
+    local value = make(compiled.definition, { is_whole = is_whole, left = VALUES_MAX }, 1)
     -- An object without members shows nothing where there may be some.
     local is_telling = is_whole or type(value) ~= "table" or next(value) ~= nil
     if value ~= nil and is_telling and compiled:validate(value, "in") ~= nil and json.encode(value) then

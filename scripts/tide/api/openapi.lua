@@ -1,5 +1,6 @@
 -- GET /openapi.json: what the caller may use of this service, for programs that write clients.
 
+local errors = require "tide.errors"
 local openapi = require "tide.openapi"
 local exchange = require "tide.api.exchange"
 
@@ -44,6 +45,9 @@ local function get(current)
   local generation = current.generation
   local groups = require("tide.api").groups -- here, as that requires this one
   local text, etag = openapi.render(generation, groups, openapi.view(generation, current.identity, only))
+  if not text then
+    return nil, errors.new("overloaded", etag)
+  end
   local headers = { ETag = etag, ["Cache-Control"] = "private, no-cache" }
   if is_known(current.request:header("if-none-match"), etag) then
     return { status = 304, headers = headers }
@@ -62,6 +66,7 @@ M.routes = {
       [200] = { description = "An OpenAPI 3.1 document.", schema = { type = "object" }, headers = { "ETag" } },
       [304] = { description = "It has not changed.", headers = { "ETag" } },
     },
+    problems = { "overloaded" },
   } },
 }
 

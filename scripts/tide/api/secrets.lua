@@ -97,7 +97,7 @@ local SECRET = shape.object { name = "text", source = "text?", updated_at = "tim
 
 M.routes = {
   { "POST", "/api/v1/secrets/rekey", needs = "admin", handler = rekey, doc = {
-    summary = "Put every stored secret under the first of the master keys",
+    summary = "Put every stored secret under the first of the master keys", unbound = true,
     answers = shape.data(shape.object { key_id = "text", resealed = "integer", left = "integer" }),
     problems = { "not_configured", "unavailable" },
   } },

@@ -93,17 +93,17 @@ local DEFINITION = {
 
 M.routes = {
   { "GET", "/api/v1/tokens", needs = "admin", handler = list, doc = {
-    summary = "The API tokens, without the tokens themselves",
+    summary = "The API tokens, without the tokens themselves", unbound = true,
     query = shape.PAGE, answers = shape.page(TOKEN), problems = { "unavailable" },
   } },
   { "POST", "/api/v1/tokens", needs = "admin", handler = create, doc = {
-    summary = "Make an API token; the answer alone shows it",
+    summary = "Make an API token; the answer alone shows it", unbound = true,
     body = DEFINITION,
     answers = { [201] = { description = "Made.", schema = shape.object { data = MADE } } },
     problems = { "conflict", "unavailable" },
   } },
   { "DELETE", "/api/v1/tokens/{id}", needs = "admin", handler = revoke, doc = {
-    summary = "Revoke an API token",
+    summary = "Revoke an API token", unbound = true,
     answers = shape.nothing("Revoked, on every worker."), problems = { "not_found", "conflict", "unavailable" },
   } },
 }

@@ -49,6 +49,17 @@ local function problems(route, doc, has_body)
 end
 
 
+-- What `make` gives for a route or an operation, made once in a document.
+local function once(view, what, of, make, ...)
+  view.made[what] = view.made[what] or {}
+  local made = view.made[what]
+  if made[of] == nil then
+    made[of] = make(...)
+  end
+  return made[of]
+end
+
+
 -- Parameters --------------------------------------------------------------------------------------
 
 
@@ -120,9 +131,9 @@ local function input_of(operation)
 end
 
 
-local function request_body(doc, operation)
+local function request_body(doc, operation, view)
   if doc.takes == "input" then
-    return input_of(operation)
+    return once(view, "input", operation, input_of, operation)
   end
   if doc.of == "webhook" then
     return { required = true, description = "What the third party sends.", content = { ["*/*"] = json.decode("{}") } }
@@ -159,8 +170,11 @@ local function answer_of(answer)
 end
 
 
-local function responses(route, doc, operation, has_body)
-  local answers = problems(route, doc, has_body)
+local function responses(route, doc, operation, has_body, view)
+  local answers = {}
+  for status, answer in pairs(once(view, "problems", route, problems, route, doc, has_body)) do
+    answers[status] = answer
+  end
   if doc.gives == "output" then
     answers["200"] = call_answer(operation)
   end
@@ -214,14 +228,14 @@ function M.describe(route, subject, view)
     doc = setmetatable({ answers = subject.answers }, { __index = route.doc })
   end
   local requirements, who = security(route, view)
-  local body = request_body(doc, operation)
+  local body = request_body(doc, operation, view)
   return {
     operationId = subject.id, tags = { subject.tag },
     summary = subject.summary or doc.summary,
     description = paragraphs { subject.description or false, doc.description or false, who or false },
     parameters = parameters(doc, subject.path, operation, view),
     requestBody = body,
-    responses = responses(route, doc, operation, body ~= nil and route.needs ~= "signature"),
+    responses = responses(route, doc, operation, body ~= nil and route.needs ~= "signature", view),
     security = requirements,
   }
 end
