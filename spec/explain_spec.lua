@@ -82,11 +82,58 @@ describe("explain", function()
   end)
 
   it("says that it would wait, and for how long", function()
-    local it = acme { rate_limit_calls_per_minute = 1, rate_limit_max_wait_seconds = 60 }
+    local it = acme { rate_limit_calls_per_minute = 1, rate_limit_max_wait_seconds = 60, total_timeout_seconds = 90 }
     it.call("look", { id = "a" })
     local explanation = explain(it, { id = "b" })
     assert.same({ "wait", "limit" }, { explanation.verdict, explanation.policy })
     assert.is_truthy(explanation.why:find("about %d+%.%d+ s"))
+  end)
+
+  it("says that the wait would be longer than the call has time for", function()
+    local it = acme { rate_limit_calls_per_minute = 1, rate_limit_max_wait_seconds = 3600, total_timeout_seconds = 20 }
+    it.call("look", { id = "a" })
+    local explanation = explain(it, { id = "b" })
+    assert.same({ "refuse", "limit" }, { explanation.verdict, explanation.policy })
+    assert.matches("longer than the time that the call has %(total_timeout_seconds%)", explanation.why)
+  end)
+
+  it("says that no request passes a limit of nothing", function()
+    local explanation = explain(acme { rate_limit_calls_per_hour = 0 })
+    assert.same({ "refuse", "limit" }, { explanation.verdict, explanation.policy })
+    assert.equal("rate_limit_calls_per_hour is 0: no request passes", explanation.why)
+  end)
+
+  it("says what is given instead of a failure", function()
+    local it = acme { cache_ttl_seconds = 10, cache_keep_seconds = 100, rate_limit_calls_per_minute = 1,
+      rate_limit_max_wait_seconds = 0 }
+    it.call("look", { id = "a" })
+    t.advance(20)
+    local explanation = explain(it)
+    assert.same({ "refuse", "limit", "a stale answer" }, { explanation.verdict, explanation.policy,
+      explanation.instead })
+    assert.is_nil(explain(it, { id = "b" }).instead)
+  end)
+
+  it("says that all slots are taken, and whether the call may wait for one", function()
+    local it = acme { max_concurrency = 1, rate_limit_queue = 0 }
+    local slot <close> = cells.of(it.generation.integrations.acme, false).slots:enter(0)
+    assert.is_truthy(slot)
+    assert.same({ "refuse", "concurrency" }, { verdict(it) })
+    local other = acme { max_concurrency = 1, rate_limit_max_wait_seconds = 0 }
+    local second <close> = cells.of(other.generation.integrations.acme, false).slots:enter(0)
+    assert.is_truthy(second)
+    assert.same({ "refuse", "concurrency" }, { verdict(other) })
+    local patient = acme { max_concurrency = 1 }
+    local third <close> = cells.of(patient.generation.integrations.acme, false).slots:enter(0)
+    assert.is_truthy(third)
+    assert.same({ "wait", "concurrency" }, { verdict(patient) })
+  end)
+
+  it("says of each member of extra_config where it comes from", function()
+    local it = acme { extra_config = { language = "en" } }
+    local setting = explain(it).settings.extra_config
+    assert.same({ language = "en" }, setting.value)
+    assert.same({ language = "integration" }, setting.sources)
   end)
 
   it("says that it would be answered from the cache, fresh or stale, with the entry's age", function()

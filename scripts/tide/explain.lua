@@ -6,6 +6,7 @@ local redact = require "tide.redact"
 local secrets = require "tide.secrets"
 local settings_shown = require "tide.settings_shown"
 local text = require "tide.text"
+local time = require "tide.time"
 local cache = require "tide.policy.cache"
 local breaker_policy = require "tide.policy.breaker"
 
@@ -91,15 +92,38 @@ local function cached(call)
 end
 
 
+-- What would be given instead of a failure that is hidden.
+local function instead_of(call)
+  return call.has_kept and "a stale answer" or call.operation.definition.fallback and "the fallback" or nil
+end
+
+
+local function refuse(policy, call, why, state)
+  local instead = instead_of(call)
+  local refused = step(policy, "refuse", why .. (instead and ", " .. instead .. " is given" or ""), state)
+  refused.instead = instead
+  return refused
+end
+
+
 local function breaker(call)
   local blocks = call.cells.breaker:blocks()
   local state = breaker_policy.info(call.cells.breaker)
   if not blocks then
     return step("breaker", "pass", nil, state)
   end
-  local instead = call.has_kept and "a stale answer" or call.operation.definition.fallback and "the fallback"
-  return step("breaker", "refuse", string.format("the breaker is %s%s", state.state,
-    instead and ", " .. instead .. " is given" or ""), state)
+  return refuse("breaker", call, string.format("the breaker is %s", state.state), state)
+end
+
+
+-- The longest that the call would wait, and what bounds it.
+local function longest_wait(call)
+  local most = call.settings.rate_limit_max_wait_seconds
+  local left = call.deadline - time.monotonic()
+  if left < most then
+    return left, "the time that the call has (total_timeout_seconds)"
+  end
+  return most, "rate_limit_max_wait_seconds"
 end
 
 
@@ -111,22 +135,50 @@ local function concurrency(call)
   if state.used < state.max and state.waiting == 0 then
     return step("concurrency", "pass", nil, state)
   end
-  return step("concurrency", "wait", "all slots are taken", state)
+  if state.waiting >= call.settings.rate_limit_queue then
+    return refuse("concurrency", call, "all slots are taken, and as many wait as may (rate_limit_queue)", state)
+  end
+  local longest, bound = longest_wait(call)
+  if longest <= 0 then
+    return refuse("concurrency", call, string.format("all slots are taken, and %s lets it not wait", bound), state)
+  end
+  return step("concurrency", "wait", string.format("all slots are taken: until one is free, %.3f s at most", longest),
+    state)
+end
+
+
+-- Why no token is there; and whether none will ever be.
+local function shortage_of(call, state)
+  local values = call.settings
+  for _, key in ipairs { "rate_limit_calls_per_minute", "rate_limit_calls_per_hour" } do
+    if values[key] == 0 then
+      return key .. " is 0: no request passes", true
+    end
+  end
+  return (state.pause_seconds or 0) > 0 and "the third party asked for a pause" or "no token is free", false
 end
 
 
 local function limit(call)
   local state = call.cells.limiter:state()
-  local estimate, longest = state.estimate_seconds, call.settings.rate_limit_max_wait_seconds
+  local estimate = state.estimate_seconds
   if estimate <= 0 then
     return step("limit", "pass", nil, state)
   end
-  local cause = (state.pause_seconds or 0) > 0 and "the third party asked for a pause" or "no token is free"
+  local longest, bound = longest_wait(call)
+  local cause, is_closed = shortage_of(call, state)
+  if is_closed then
+    state.estimate_seconds = nil
+    return refuse("limit", call, cause, state)
+  end
+  if state.waiting >= call.settings.rate_limit_queue then
+    return refuse("limit", call, cause .. ", and as many wait as may (rate_limit_queue)", state)
+  end
   if estimate <= longest then
     return step("limit", "wait", string.format("%s: about %.3f s", cause, estimate), state)
   end
-  return step("limit", "refuse", string.format(
-    "%s: the wait of about %.3f s is longer than rate_limit_max_wait_seconds", cause, estimate), state)
+  return refuse("limit", call, string.format("%s: the wait of about %.3f s is longer than %s", cause, estimate, bound),
+    state)
 end
 
 
@@ -159,11 +211,23 @@ local STEPS = { enabled, validate, cached, breaker, concurrency, limit, attempts
 -- The whole -----------------------------------------------------------------------------------------
 
 
+-- Members of `extra_config` can come from several layers.
+local function member_sources(sources)
+  local members = {}
+  for path, source in pairs(sources) do
+    members[path:match("^extra_config%.(.*)$") or 1] = source
+  end
+  members[1] = nil
+  return next(members) and members or nil
+end
+
+
 local function settings_of(integration)
   local list = {}
   for name, value in pairs(settings_shown.values(integration)) do
     list[name] = { value = value, source = integration.settings_sources[name] }
   end
+  list.extra_config.sources = member_sources(integration.settings_sources)
   return list
 end
 
@@ -200,6 +264,7 @@ function M.explain(call)
     verdict = decisive.verdict,
     policy = decisive.policy,
     why = decisive.why,
+    instead = decisive.instead,
     policies = steps,
     settings = settings_of(call.integration),
   }

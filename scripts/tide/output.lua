@@ -25,6 +25,16 @@ function M.print(value, options)
 end
 
 
+-- Prints a result as `render` lays it out at a terminal, as JSON elsewhere.
+function M.show(value, options, render)
+  if host.is_terminal("stdout") and not options.json then
+    write(render(value))
+  else
+    M.print(value, options)
+  end
+end
+
+
 -- Prints the answer of the service, or says what went wrong: the exit code and a message.
 function M.answer(options, status, value)
   if not status then

@@ -195,7 +195,7 @@ local function invalid(faults)
     list[index] = type(fault) == "table" and fault or { pointer = "#", detail = fault }
   end
   local first = list[1]
-  return errors.new("invalid_input", #list == 1 and first.pointer .. ": " .. first.detail
+  return errors.new("invalid_input", #list == 1 and first.detail
     or ("%d members are wrong; the first: %s: %s"):format(#list, first.pointer, first.detail), { errors = list })
 end
 

@@ -215,9 +215,10 @@ local BREAKER = shape.object({
 local EXPLANATION = shape.object({
   integration = "text", operation = "text", mock = "boolean",
   verdict = shape.choice("pass", "wait", "answer", "refuse"),
-  policies = shape.list(shape.object({ policy = "text", verdict = "text" }, { why = "text", state = "object" })),
-  settings = shape.map(shape.object({ source = "text" }, { value = "any" })),
-}, { policy = "text", why = "text" })
+  policies = shape.list(shape.object({ policy = "text", verdict = "text" },
+    { why = "text", state = "object", instead = "text" })),
+  settings = shape.map(shape.object({ source = "text" }, { value = "any", sources = "object" })),
+}, { policy = "text", why = "text", instead = "text" })
 
 M.routes = {
   { "PUT", "/api/v1/integrations/{name}/breaker", needs = "operate", handler = put_breaker, doc = {

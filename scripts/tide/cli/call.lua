@@ -9,8 +9,10 @@ local client = require "tide.client"
 local command_line = require "tide.command_line"
 local errors = require "tide.errors"
 local input = require "tide.input"
+local live = require "tide.live"
 local output = require "tide.output"
 local project = require "tide.project"
+local run_time_settings = require "tide.run_time_settings"
 local secrets_store = require "tide.secrets_store"
 
 local M = {}
@@ -58,18 +60,39 @@ local function call_service(service, options, values)
 end
 
 
-local function call_here(opened, generation, options, values)
-  local ready, message = opened:open_locked()
-  if not ready then
-    return 1, message
-  end
-  local faults
-  faults, message = secrets_store.load(generation)
-  if not faults then
-    return 1, message
-  end
+local function say_all(faults)
   for _, fault in ipairs(faults) do
     output.say(fault)
+  end
+end
+
+
+-- What the store holds of the project: what was set at run time, and secrets. The generation with these; nil
+-- and a message.
+local function open(opened, generation)
+  local ready, message = opened:open_locked()
+  local unread, faults
+  if ready then
+    unread, message = run_time_settings.load()
+  end
+  if not unread then
+    return nil, message
+  end
+  say_all(unread)
+  generation = live.new(generation):current()
+  faults, message = secrets_store.load(generation)
+  if not faults then
+    return nil, message
+  end
+  say_all(faults)
+  return generation
+end
+
+
+local function call_here(opened, built, options, values)
+  local generation, message = open(opened, built)
+  if not generation then
+    return 1, message
   end
   local result, err = call.run(generation, options[1], options[2], values, { caller = "command line",
     mock = options.mock })
