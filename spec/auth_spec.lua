@@ -101,6 +101,31 @@ describe("auth", function()
     assert.equal("v1 s3cret-value", it.requests[1].headers["x-key"])
   end)
 
+  it("sends a request that was refused once more when the secret changed meanwhile, and not else", function()
+    local sent, changes = {}, {}
+    local it = t.integration("acme", {
+      source = simple('{ scheme = "bearer", secret = "api_key" }'), secrets = { api_key = "first-value" },
+    })
+    it.upstream("GET /thing", function(request)
+      sent[#sent + 1] = request.headers.authorization
+      local value = changes[#sent]
+      if value then
+        secrets.put(it.generation.integrations.acme, "api_key", value, "environment")
+      end
+      return request.headers.authorization == "Bearer good-value" and { json = { ok = true } } or { status = 401 }
+    end)
+    assert.equal("upstream_auth", failure(it.call, "read", {}).code)
+    assert.equal(1, #sent)
+    changes = { [2] = "good-value" }
+    assert.same({ ok = true }, it.call("read", {}))
+    assert.same({ "Bearer first-value", "Bearer first-value", "Bearer good-value" }, sent)
+    -- Once: who changes it again and again is no reason to go on.
+    changes = { [4] = "a-value", [5] = "another-value", [6] = "a-value" }
+    secrets.put(it.generation.integrations.acme, "api_key", "old-value", "environment")
+    assert.equal("upstream_auth", failure(it.call, "read", {}).code)
+    assert.equal(5, #sent)
+  end)
+
   it("api_key sends a member of the query, which the row does not show", function()
     local it = t.integration("acme", {
       source = simple('{ scheme = "api_key", secret = "key", query = "serviceKey" }'),

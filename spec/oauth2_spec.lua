@@ -261,6 +261,30 @@ describe("a token of oauth2", function()
     assert.equal("another-secret-99", issued[2].form.client_secret)
   end)
 
+  it("is fetched with the new secret when that changes while it is fetched, for all who wait", function()
+    for _, refused in ipairs { false, true } do
+      local it, issued
+      it, issued = acme(CREDENTIALS, function(answered, request)
+        if request.form.client_secret == SECRET then
+          task.sleep(0.05)
+          secrets.put(it.generation.integrations.acme, "secret", "another-secret-99", "environment")
+          issued.valid = nil
+          return refused and { status = 401, json = { error = "invalid_client" } } or { json = answered }
+        end
+        return { json = answered }
+      end)
+      local calls = {}
+      for index = 1, 5 do
+        calls[index] = function() return it.call("read", {}) end
+      end
+      for _, result in ipairs(t.all(calls)) do
+        assert.same({ ok = true }, result)
+      end
+      assert.equal(2, #issued)
+      assert.equal("another-secret-99", issued[2].form.client_secret)
+    end
+  end)
+
   it("of a definition that was changed does not serve the new one, and is not kept", function()
     local it, issued = acme(CREDENTIALS .. ', scope = "read"')
     it.call("read", {})

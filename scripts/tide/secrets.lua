@@ -299,8 +299,7 @@ function M.forget(integration)
 end
 
 
--- A number that changes whenever a declared secret does.
-function M.fingerprint(integration)
+local function fingerprint(integration)
   local owner = M.owner(integration)
   local parts = {}
   for name in pairs(integration.declared_secrets) do
@@ -309,6 +308,22 @@ function M.fingerprint(integration)
   end
   table.sort(parts)
   return table.concat(parts, ",")
+end
+
+
+-- By integration, with the number of changes before it was made.
+local fingerprints = setmetatable({}, { __mode = "k" })
+
+
+-- A text that changes whenever a declared secret does.
+function M.fingerprint(integration)
+  local changes = state.changes()
+  local known = fingerprints[integration]
+  if known == nil or known.changes ~= changes then
+    known = { changes = changes, text = fingerprint(integration) }
+    fingerprints[integration] = known
+  end
+  return known.text
 end
 
 

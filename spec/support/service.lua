@@ -112,8 +112,8 @@ end
 
 
 -- The same, while this worker goes on (it may be what the command talks to).
-function Project:run_beside(arguments, environment)
-  local process = self:start(arguments, environment)
+function Project:run_beside(arguments, environment, input)
+  local process = self:start(arguments, environment, input)
   process:wait()
   return process.code, process:stdout(), process:stderr()
 end
@@ -124,13 +124,16 @@ Process.__index = Process
 
 
 -- Starts a command and does not wait for it.
-function Project:start(arguments, environment)
+function Project:start(arguments, environment, input)
   local base = os.tmpname()
-  local process = setmetatable({ base = base, out = base .. ".out", err = base .. ".err", done = base .. ".done" },
-    Process)
+  local process = setmetatable({ base = base, out = base .. ".out", err = base .. ".err", done = base .. ".done",
+    from = input and base .. ".in" }, Process)
+  if input then
+    write(process.from, input)
+  end
   local command = ("echo $$ >%s; %s"):format(base, self:command(arguments, environment))
-  os.execute(("( sh -c %s >%s 2>%s </dev/null; echo $? >%s ) >/dev/null 2>&1 &"):format(quote(command), process.out,
-    process.err, process.done))
+  os.execute(("( sh -c %s >%s 2>%s <%s; echo $? >%s ) >/dev/null 2>&1 &"):format(quote(command), process.out,
+    process.err, process.from or "/dev/null", process.done))
   process.pid = M.wait("the process to start", function()
     return math.tointeger(tonumber(host.read_file(base):match("%d+")))
   end)
@@ -164,7 +167,7 @@ end
 
 
 function Process:forget()
-  for _, path in ipairs { self.base, self.out, self.err, self.done } do
+  for _, path in ipairs { self.base, self.out, self.err, self.done, self.from } do
     os.remove(path)
   end
 end

@@ -21,6 +21,8 @@ local RENEW_SECONDS_MAX = 60
 M.BYTES_MAX = 16384
 -- No token is trusted longer.
 local LIFETIME_SECONDS_MAX = 10 * 365 * 86400
+-- A secret that changes while a token is fetched makes it of no use.
+local FETCHES_MAX = 3
 -- What passes from the one who fetched to those who waited.
 local DONE = "done"
 
@@ -91,20 +93,38 @@ function KeptToken:drop_refresh_token(version)
 end
 
 
-local function fetch_and_keep(self, call)
-  local before = secrets.fingerprint(self.integration)
+-- Made with a secret that is another now. Whoever changes one drops what is kept, first or last: who keeps
+-- looks again afterwards.
+local function drop_if_outdated(self, before)
+  local is_outdated = secrets.fingerprint(self.integration) ~= before
+  if is_outdated then
+    for name in pairs(self.names) do
+      state.remove(self.owner, name)
+    end
+  end
+  return is_outdated
+end
+
+
+local function fetch_and_keep(self, call, before)
   local value, lifetime, refresh_token = self.fetch(self, call)
-  -- A secret that changed meanwhile: this token was made with the old one.
   if secrets.fingerprint(self.integration) == before then
     keep(self, value, lifetime, refresh_token)
   end
 end
 
 
--- The same; nil, or an error.
+-- The same; nil, or an error. Nothing is kept, and nothing wrong, when a secret changed meanwhile and the old
+-- one was refused or made a token: it is to be tried again.
 local function fetch(self, call)
-  local ok, err = pcall(fetch_and_keep, self, call)
-  return not ok and errors.from(err) or nil
+  local before = secrets.fingerprint(self.integration)
+  local ok, err = pcall(fetch_and_keep, self, call, before)
+  err = not ok and errors.from(err) or nil
+  local is_outdated = drop_if_outdated(self, before)
+  if is_outdated and err and err.code == "upstream_auth" then
+    return nil
+  end
+  return err
 end
 
 
@@ -241,15 +261,17 @@ function KeptToken:acquire(call)
     return credential
   end
   local run = self.unbroken and fetch_unbroken or fetch_once
-  local err = run(self, call, function() return self:current() ~= nil end)
-  if err then
-    error(err, 0)
+  for _ = 1, FETCHES_MAX do
+    local err = run(self, call, function() return self:current() ~= nil end)
+    if err then
+      error(err, 0)
+    end
+    credential = self:current()
+    if credential then
+      return credential
+    end
   end
-  credential = self:current()
-  if credential == nil then
-    error(errors.new("upstream_auth", "the token was refused or its secret changed while it was fetched"), 0)
-  end
-  return credential
+  error(errors.new("upstream_auth", "the token was refused, or its secret changed, each time while it was fetched"), 0)
 end
 
 

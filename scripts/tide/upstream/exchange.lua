@@ -1,6 +1,6 @@
 -- One exchange with an upstream, as a script asks for it: the request with its
--- credentials, what the answer means, redirects, and once more with a fresh token when the
--- old one was refused. Every request of a script passes here.
+-- credentials, what the answer means, redirects, and once more with a fresh token or secret when
+-- the old one was refused. Every request of a script passes here.
 
 local http = require "tide.http"
 local time = require "tide.time"
@@ -8,6 +8,7 @@ local uuid = require "tide.uuid"
 local counters = require "tide.state.counters"
 local errors = require "tide.errors"
 local auth = require "tide.auth"
+local secrets = require "tide.secrets"
 local breaker = require "tide.policy.breaker"
 local limit = require "tide.policy.limit"
 local request_of = require "tide.upstream.request"
@@ -233,6 +234,17 @@ local function token_was_refused(response, code)
 end
 
 
+-- Whether what was sent with a request and refused can be another now: a token that is fetched again, or
+-- secrets of the integration, which were `known` before.
+local function renew(call, credential, known)
+  if credential then
+    credential:refuse()
+    return true
+  end
+  return secrets.fingerprint(call.integration) ~= known
+end
+
+
 -- A token that was refused although it is fresh is not a matter of its age.
 local function final_code(code, message)
   if code == "token_expired" then
@@ -250,6 +262,7 @@ function M.perform(call, attempt, bound, request)
   while true do
     local outgoing = request_of.copy(request)
     local scheme = credentials(bound, request)
+    local known = scheme and secrets.fingerprint(call.integration)
     local credential = scheme and auth.apply(scheme, call, attempt, outgoing)
     trace_headers(call, outgoing)
     local response, effect = send(call, attempt, bound, outgoing)
@@ -258,9 +271,8 @@ function M.perform(call, attempt, bound, request)
     if effect and response_of.had_no_effect(response, code) then
       call.effects = call.effects - 1
     end
-    if credential and not renewed and token_was_refused(response, code) then
+    if scheme and not renewed and token_was_refused(response, code) and renew(call, credential, known) then
       renewed = true
-      credential:refuse()
     else
       code, message = final_code(code, message)
       local location = code == nil and redirect.location(response, request.expect)
