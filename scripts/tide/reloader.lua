@@ -16,6 +16,7 @@ local self_test = require "tide.self_test"
 local M = {}
 
 local LOOK_SECONDS = 60
+local RETRY_SECONDS = 2
 local FILES = { actor = "files" }
 -- Times that what fails is left out and the rest tried again.
 local ROUNDS_MAX = 5
@@ -33,7 +34,7 @@ Reloader.__index = Reloader
 -- message; and of what is, `adopt(generation, project)`. `rollback` knows which versions are not to be loaded.
 function M.new(opened, own, workers, service, rollback)
   return setmetatable({ project = opened, live = own, workers = workers, service = service, rollback = rollback,
-    bundle = bundle.pack(opened.sources), refused = {}, must_retry = false }, Reloader)
+    bundle = bundle.pack(opened.sources), refused = {}, must_retry = false, is_for_now = false }, Reloader)
 end
 
 
@@ -111,7 +112,7 @@ function Reloader:try(opened, terms)
   end
   local ready, fault = self.service:prepare(candidate, self:loaded(candidate))
   if not ready then
-    self.must_retry = true
+    self.is_for_now = true
     return nil, { fault }
   end
   local failed
@@ -123,7 +124,7 @@ function Reloader:try(opened, terms)
     return true
   end
   if #faults > 0 then
-    self.must_retry = true
+    self.is_for_now = true
     return nil, faults
   end
   for name, words in pairs(failed) do
@@ -219,6 +220,7 @@ end
 function Reloader:reload(by)
   self:go_back()
   local started = time.monotonic()
+  self.is_for_now = false
   local opened, faults = self:read()
   if not opened then
     self.must_retry = true
@@ -284,7 +286,8 @@ function Reloader:watch()
     local paths = paths_of(self.project)
     local names, may_have_changed = table.concat(paths, "\0"), true
     if names == followed then
-      may_have_changed = watcher:wait(LOOK_SECONDS)
+      -- What failed for want of a store, or of a worker with time, may do so no more.
+      may_have_changed = watcher:wait(self.is_for_now and RETRY_SECONDS or LOOK_SECONDS) or self.is_for_now
     else
       -- What was saved before they were followed is found by reading them once more.
       followed = names

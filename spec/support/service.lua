@@ -23,7 +23,7 @@ end
 
 
 -- The program that runs this spec.
-local function own_binary()
+function M.binary()
   if not binary then
     local pipe = assert(io.popen(("readlink /proc/%d/exe"):format(host.process().pid)))
     binary = pipe:read("l")
@@ -89,7 +89,7 @@ function Project:command(arguments, environment)
   for name, value in pairs(environment or {}) do
     parts[#parts + 1] = name .. "=" .. quote(value)
   end
-  parts[#parts + 1] = "exec " .. quote(own_binary())
+  parts[#parts + 1] = "exec " .. quote(M.binary())
   for _, argument in ipairs(arguments) do
     parts[#parts + 1] = quote(argument)
   end
