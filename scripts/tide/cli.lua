@@ -115,7 +115,7 @@ function M.main(arguments)
     complain(message)
   end
   if code == WRONG_USAGE then
-    host.write("stderr", "usage: tidegate " .. command.usage .. "\n")
+    host.write("stderr", command_line.usage(command) .. "\n")
   end
   return code
 end

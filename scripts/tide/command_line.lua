@@ -4,6 +4,8 @@
 -- out: it is a flag), `list` lets it come again, `number` makes it a whole number, `values` lists what
 -- completion offers.
 
+local usage = require "tide.usage"
+
 local M = {}
 
 -- What every command that looks at a project takes.
@@ -109,9 +111,15 @@ function M.spelling(option)
 end
 
 
+-- How a command is used, as text.
+function M.usage(command)
+  return "usage: tidegate " .. table.concat(usage.lines(command), "\n       tidegate ")
+end
+
+
 -- The text of --help.
 function M.describe(command)
-  local lines = { "usage: tidegate " .. command.usage, "", command.summary, "" }
+  local lines = { M.usage(command), "", command.summary, "" }
   for _, option in ipairs(command.options or {}) do
     lines[#lines + 1] = ("  %-28s %s%s"):format(M.spelling(option), option.help,
       option.list and " (may come again)" or "")

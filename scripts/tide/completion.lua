@@ -1,6 +1,7 @@
 -- What a shell may put at the cursor: from the tables and usage lines of the commands, and from the project.
 --
--- A candidate is { text, description }. Two texts say what the shell knows itself: ":files", ":directories".
+-- A candidate is { text, description, values }, the last for keys that take one of a few. Two texts say what the
+-- shell knows itself: ":files", ":directories".
 
 local command_line = require "tide.command_line"
 local completion_project = require "tide.completion_project"
@@ -12,6 +13,7 @@ local M = {}
 M.CANDIDATES_MAX = 500
 
 local HELP = { name = "help", help = "say more about the command" }
+local BOOLEANS = { "true", "false" }
 local METHODS = { "DELETE", "GET", "PATCH", "POST", "PUT" }
 
 
@@ -24,12 +26,19 @@ local function listed(names)
 end
 
 
--- Names with what stands between them and a value.
-local function with_equals(candidates)
+-- Names with what stands between them and a value; the values of the one that is there already.
+local function with_equals(candidates, current)
+  local given = current:match("^([^=:]*):?=")
+  local list = {}
   for _, candidate in ipairs(candidates) do
-    candidate[1] = candidate[1] .. "="
+    if not given then
+      list[#list + 1] = { candidate[1] .. "=", candidate[2] }
+    end
+    for _, value in ipairs(candidate[1] == given and candidate[3] or {}) do
+      list[#list + 1] = { ("%s=%s"):format(given, value) }
+    end
   end
-  return candidates
+  return list
 end
 
 
@@ -85,7 +94,8 @@ function KINDS.KEY()
   local candidates = {}
   for _, key in ipairs(settings_schema.integration) do
     if key.live then
-      candidates[#candidates + 1] = { key.name, key.description }
+      candidates[#candidates + 1] = { key.name, key.description,
+        key.type == "text" and key.values or key.type == "boolean" and BOOLEANS or nil }
     end
   end
   return candidates
@@ -116,7 +126,7 @@ local KEYS = {
 KINDS["KEY=VALUE"] = function(place)
   local keys = KEYS[place.command]
   local candidates = keys and keys(place) or {}
-  return is_about(place, "unset") and candidates or with_equals(candidates)
+  return is_about(place, "unset") and candidates or with_equals(candidates, place.current)
 end
 
 

@@ -104,6 +104,15 @@ function Project:operations(name)
 end
 
 
+-- The few values that a schema takes; nil where they are many.
+local function values_of(schema)
+  if type(schema) ~= "table" then
+    return nil
+  end
+  return schema.enum or schema.type == "boolean" and { "true", "false" } or nil
+end
+
+
 -- The members of an operation's input.
 function Project:members(name, operation)
   return self:of(name, function(integration)
@@ -111,7 +120,7 @@ function Project:members(name, operation)
     local properties = input and type(input.definition) == "table" and input.definition.properties or {}
     local candidates = {}
     for member, schema in pairs(properties) do
-      candidates[#candidates + 1] = { member, type(schema) == "table" and schema.description or nil }
+      candidates[#candidates + 1] = { member, type(schema) == "table" and schema.description or nil, values_of(schema) }
     end
     return candidates
   end)
@@ -162,7 +171,7 @@ function M.query(path)
   for _, route in ipairs(routes()) do
     if route[2] == path then
       for _, parameter in ipairs(route.doc and route.doc.query or {}) do
-        candidates[#candidates + 1] = { parameter.name, parameter.description }
+        candidates[#candidates + 1] = { parameter.name, parameter.description, values_of(parameter.schema) }
       end
     end
   end

@@ -3,6 +3,7 @@
 local cli = require "tide.cli"
 local command_line = require "tide.command_line"
 local help = require "tide.cli.help"
+local usage = require "tide.usage"
 
 local M = {}
 
@@ -116,25 +117,6 @@ local function sentence(text)
 end
 
 
--- The lines of a usage, each with the program's name.
-local function usage_lines(command)
-  local lines, open = {}, nil
-  for line in ("       tidegate " .. command.usage .. "\n"):gmatch("(.-)\n") do
-    local text = line:match("^%s+tidegate (.*)$")
-    if text then
-      open = { text }
-      lines[#lines + 1] = open
-    else
-      open[#open + 1] = line:match("^%s*(.*)$")
-    end
-  end
-  for index, words in ipairs(lines) do
-    lines[index] = table.concat(words, " ")
-  end
-  return lines
-end
-
-
 local function add_option(lines, option)
   lines[#lines + 1] = ".It " .. argument(command_line.spelling(option))
   lines[#lines + 1] = sentence(option.help)
@@ -146,8 +128,8 @@ end
 
 local function add_command(lines, name)
   local command = cli.command(name)
-  for _, usage in ipairs(usage_lines(command)) do
-    lines[#lines + 1] = ".It Nm tidegate " .. argument(usage)
+  for _, line in ipairs(usage.lines(command)) do
+    lines[#lines + 1] = ".It Nm tidegate " .. argument(line)
   end
   lines[#lines + 1] = sentence(command.summary)
   if command.options and #command.options > 0 then

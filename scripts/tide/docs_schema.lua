@@ -19,6 +19,16 @@ local function value_text(value)
 end
 
 
+-- What all of some values are; nothing where they differ.
+local function type_of_values(values)
+  local kind = type(values[1])
+  for _, value in ipairs(values) do
+    kind = type(value) == kind and kind or ""
+  end
+  return (kind == "string" or kind == "number" or kind == "boolean") and kind or ""
+end
+
+
 local function type_text(schema)
   if type(schema) ~= "table" then
     return schema and "anything" or "nothing"
@@ -28,7 +38,7 @@ local function type_text(schema)
     return table.concat(named, " or ")
   end
   if named == nil and (schema.enum or schema.const ~= nil) then
-    return ""
+    return type_of_values(schema.enum or { schema.const })
   elseif named == nil then
     return schema.properties and "object" or "anything"
   end

@@ -111,14 +111,47 @@ function Reader:step(text)
 end
 
 
+-- What stands between bars outside of brackets.
+local function alternatives_of(line)
+  local parts, depth = { {} }, 0
+  for word in line:gmatch("%S+") do
+    if word == "|" and depth == 0 then
+      parts[#parts + 1] = {}
+    else
+      table.insert(parts[#parts], word)
+      depth = depth + select(2, word:gsub("%[", "")) - select(2, word:gsub("%]", ""))
+    end
+  end
+  return parts
+end
+
+
+local function on_one_line(name, command)
+  local line = command.usage:gsub("\n%s+tidegate " .. name .. " ", " | "):gsub("^" .. name .. "%s*", "")
+  return (line:gsub("%s+", " "))
+end
+
+
+--- The usage of a command, one line for each of its alternatives: "token list".
+---@param command table
+---@return string[]
+function M.lines(command)
+  local name = command.usage:match("^%S+")
+  local lines = {}
+  for index, words in ipairs(alternatives_of(on_one_line(name, command))) do
+    lines[index] = (name .. " " .. table.concat(words, " ")):gsub(" $", "")
+  end
+  return lines
+end
+
+
 --- The alternatives of a command's usage, each a list of slots { words, kinds, repeats }.
 ---@param name string
 ---@param command table
 ---@return table[]
 function M.parse(name, command)
-  local line = command.usage:gsub("\n%s+tidegate " .. name .. " ", " | "):gsub("^" .. name .. "%s*", "")
   local reader = setmetatable({ command = command, alternatives = { {} } }, Reader)
-  local rest = line:gsub("%s+", " ")
+  local rest = on_one_line(name, command)
   while rest ~= "" do
     rest = reader:step(rest)
   end

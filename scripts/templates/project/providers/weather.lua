@@ -33,7 +33,7 @@ return {
       summary = "The weather as it is now",
       input = {
         type = "object", required = { "city" },
-        properties = { city = { type = "string", maxLength = 100, description = "Seoul, 서울, …" } },
+        properties = { city = { type = "string", maxLength = 100, examples = { "Seoul", "서울" } } },
       },
       output = {
         type = "object", required = { "city", "temperature", "sky" },
