@@ -5,6 +5,7 @@ local ECHO = [[
 return {
   operations = {
     say = {
+      summary = "Says what it is told",
       input = {
         type = "object", additionalProperties = true,
         properties = {

@@ -66,7 +66,7 @@ describe("a new project", function()
 
   it("passes its check and its specs, and answers in mock mode", function()
     init()
-    assert.is_true(json.decode(assert_works { "check" }).ok)
+    assert.is_true(json.decode(assert_works { "check", "--strict" }).ok)
     assert.matches("5 successes / 0 failures / 0 errors", assert_works { "test" })
     local answer = json.decode(assert_works { "call", "weather", "current", "city=Seoul" })
     assert.equal("Seoul", answer.data.city)
@@ -126,7 +126,7 @@ describe("a new project", function()
       local made = new("acme_2")
       assert.same({ "providers/acme_2.lua", "spec/acme_2_spec.lua" }, made.created)
       assert.equal("tidegate call acme_2 find id=a-1 --mock", made.next[3])
-      assert_works { "check" }
+      assert_works { "check", "--strict" }
       assert.matches("11 successes / 0 failures / 0 errors", assert_works { "test" })
       local answer = json.decode(assert_works { "call", "acme_2", "find", "id=A-1", "--mock" })
       assert.equal("a-1", answer.data.id)

@@ -179,6 +179,16 @@ end
 local KNOWN = known_members()
 
 
+-- The names of everything that a ctx has, each true.
+function M.members()
+  local names = {}
+  for name in pairs(MEMBERS) do
+    names[name] = true
+  end
+  return names
+end
+
+
 local VALUES = {
   __index = function(values, name)
     local make = MEMBERS[name]
