@@ -1,4 +1,5 @@
 local cli = require "tide.cli"
+local completion = require "tide.completion"
 local host = require "tide.host"
 local help = require "tide.cli.help"
 local service = require "spec.support.service"
@@ -10,7 +11,8 @@ return {
   operations = {
     track = {
       summary = "Where a parcel is",
-      input = { type = "object", properties = { parcel = { type = "string" }, tag = { enum = { "old", "new" } } } },
+      input = { type = "object", properties = { parcel = { type = "string" },
+        tag = { enum = { "old", "new", "$(x)", 7, {} } } } },
       run = function() end,
     },
     find = { run = function() end },
@@ -45,12 +47,23 @@ describe("completion", function()
       ["providers/acme.lua"] = ACME,
       ["providers/broken.lua"] = "return {",
       ["other.lua"] = "return {}",
+      ["providers/$(touch ran).lua"] = "return {}",
     }
     binary = project:command({}):match("exec '([^']*)'")
   end)
 
 
   teardown(function() project:close() end)
+
+
+  -- The same without a process of its own, for what needs no project.
+  local function words_here(...)
+    local list = {}
+    for index, candidate in ipairs(completion.words({ ... })) do
+      list[index] = candidate[1]
+    end
+    return table.concat(list, " ")
+  end
 
 
   -- What may stand for the last word.
@@ -70,7 +83,7 @@ describe("completion", function()
     local commands = " " .. words("") .. " "
     for _, name in ipairs(cli.names()) do
       assert.truthy(commands:find(" " .. name .. " ", 1, true), name)
-      local options = " " .. words(name, "--") .. " "
+      local options = " " .. words_here(name, "--") .. " "
       for _, option in ipairs(cli.command(name).options or {}) do
         assert.truthy(options:find(" --" .. option.name .. " ", 1, true), name .. " --" .. option.name)
       end
@@ -109,7 +122,7 @@ describe("completion", function()
     assert.equal("track", words("call", "mirror", "--mock", "tra"))
     assert.equal("search_company search_representative", words("call", "nice_dnb", ""))
     assert.equal("parcel= tag=", words("call", "acme", "track", "parcel=1", ""))
-    assert.equal("tag=new tag=old", words("call", "acme", "track", "tag="))
+    assert.equal("tag=7 tag=new tag=old", words("call", "acme", "track", "tag="))
     assert.equal("success=true", words("logs", "success=t"))
     assert.equal("app_key hook", words("secret", "set", "acme", ""))
     assert.equal("acme/shop", words("webhooks", "send", "acme/"))

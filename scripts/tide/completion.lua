@@ -35,7 +35,7 @@ local function with_equals(candidates, current)
       list[#list + 1] = { candidate[1] .. "=", candidate[2] }
     end
     for _, value in ipairs(candidate[1] == given and candidate[3] or {}) do
-      list[#list + 1] = { ("%s=%s"):format(given, value) }
+      list[#list + 1] = { given .. "=" .. tostring(value) }
     end
   end
   return list
@@ -286,13 +286,13 @@ function M.commands()
 end
 
 
--- What begins as the word does, each text once, sorted.
+-- What begins as the word does, each text once, sorted; nothing that a shell would take for more than a word.
 local function fitting(candidates, current)
   local list, seen = {}, {}
   for _, candidate in ipairs(candidates) do
     local text = candidate[1]
     local fits = text:sub(1, 1) == ":" or text:sub(1, #current) == current
-    if fits and not seen[text] then
+    if fits and text:find("^[%w_@%%+=:,./-]+$") and not seen[text] then
       seen[text] = true
       list[#list + 1] = candidate
     end
