@@ -37,9 +37,9 @@ local Editor = {}
 ---@param prompt string
 ---@return string|nil event, string? text_or_message, integer|string? at_or_code "closed", by another task meanwhile
 function Editor:read(prompt) end
---- The candidates for the word that begins at byte `from` of the line: what they have in common is put in
+--- The candidates for the word that begins after `from` bytes of the line: what they have in common is put in
 --- its place, and a second TAB lists them.
----@param from integer 1: the line's first byte
+---@param from integer
 ---@param words string[] at most 200
 function Editor:offer(from, words) end
 --- Whether lines are edited.

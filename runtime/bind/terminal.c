@@ -129,13 +129,13 @@ static int editor_offer(lua_State *L) {
   struct handle *handle = check_open(L);
   lua_Integer from = luaL_checkinteger(L, 2);
   luaL_checktype(L, 3, LUA_TTABLE);
-  luaL_argcheck(L, from >= 1 && from <= (lua_Integer)LINE_BYTES_MAX + 1, 2, "no place of a line");
+  luaL_argcheck(L, from >= 0 && from <= (lua_Integer)LINE_BYTES_MAX, 2, "no place of a line");
   luaL_argcheck(L, luaL_len(L, 3) <= LINE_WORDS_MAX, 3, "more than 200 words");
   struct operation *operation = operation_open(L, clear_offer);
   struct line_offer *offer = calloc(1, sizeof *offer);
   if (offer == NULL) return luaL_error(L, "no memory for words");
   operation_hold(L, operation, offer);
-  offer->from = (size_t)from - 1;
+  offer->from = (size_t)from;
   add_words(L, offer);
   line_editor_offer(handle->editor, offer);
   return 0;
