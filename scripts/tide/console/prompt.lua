@@ -105,7 +105,7 @@ function Prompt:drain()
       return self:recover(state)
     end
     self:write(text)
-    if state == "done" then
+    if state == "done" or self.session.ended then
       self.has_failed = self.has_failed or self.session.failed or false
       return true
     end
@@ -126,6 +126,23 @@ function Prompt:run_input(input)
   self.is_running, self.was_cancelled = true, false
   local guard <close> = setmetatable({}, { __close = function() self.is_running = false end })
   return self:drain()
+end
+
+
+-- The exit code of a session that has ended, by .quit or otherwise.
+function Prompt:ended()
+  local why = self.options.why_ended and self.options.why_ended()
+  if why then
+    self:fail(why)
+    return 1
+  end
+  return self:exit_code()
+end
+
+
+-- At a prompt somebody saw what failed.
+function Prompt:exit_code()
+  return self.has_failed and not self.is_editing and 1 or 0
 end
 
 
@@ -155,7 +172,7 @@ function EVENTS.line(prompt, text)
     return 1
   end
   if prompt.session.ended then
-    return prompt:exit_code()
+    return prompt:ended()
   end
 end
 
@@ -190,12 +207,6 @@ EVENTS["end"] = function(prompt)
   if not (was_pending and prompt.is_editing) then
     return prompt:exit_code()
   end
-end
-
-
--- At a prompt somebody saw what failed.
-function Prompt:exit_code()
-  return self.has_failed and not self.is_editing and 1 or 0
 end
 
 
@@ -247,12 +258,16 @@ function Prompt:watch_signals()
 end
 
 
---- Runs lines in `session` until the input ends, .quit, or a signal. `options`: `recover(session)`, asked when the
---- session does not answer: true (it is there), another session and what to say, or nil and what to say; `history`
---- (a path) instead of the usual file. The exit code: 1 when the session is lost, a signal came, or, where no
---- terminal is, a line failed.
+--- Runs lines in `session` until the input ends, .quit, or a signal. `options`:
+---
+---   recover(session)  asked when the session does not answer: true (it is there), another session and what to say,
+---                     or nil and what to say
+---   why_ended()       what to say of a session that ended by itself; nil of one that was told to
+---   history           a path instead of the usual file
+---
+--- The exit code: 1 when the session is lost, a signal came, or, where no terminal is, a line failed.
 ---@param session table
----@param options? { recover?: function, history?: string }
+---@param options? { recover?: function, why_ended?: function, history?: string }
 ---@return integer code
 function M.run(session, options)
   options = options or {}
