@@ -26,6 +26,10 @@ function log.error(message, fields) end
 --- For the whole process.
 ---@param level "debug"|"info"|"warn"|"error"|"off"
 function log.set_level(level) end
+--- Writes to a file from the next line on, which it begins anew (0600), for the whole process (framework).
+---@param path string
+---@return true|nil, string? message, string? code "io"
+function log.write_to(path) end
 ---@param level "debug"|"info"|"warn"|"error"
 ---@return boolean
 function log.enabled(level) end

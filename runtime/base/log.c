@@ -23,9 +23,11 @@ struct log {
   pthread_t thread;
   pthread_mutex_t mutex;
   pthread_cond_t changed;
-  struct buf queue;   /* under the mutex */
-  struct buf writing; /* the thread's */
+  struct buf queue;    /* under the mutex */
+  int next_descriptor; /* under the mutex; -1: the same */
+  struct buf writing;  /* the thread's */
   int descriptor;
+  bool owns_descriptor;
   bool stop, ended;
   _Atomic bool abandon; /* do not wait for the descriptor any more */
   _Atomic bool broken;  /* nobody reads any more */
@@ -96,6 +98,26 @@ static void report_drops(struct log *log) {
   if (write_out(log, line, (size_t)length) == (size_t)length) log->reported = dropped;
 }
 
+/* A pipe that polls as writable takes PIPE_BUF bytes at once; a larger write would wait for
+ * its reader, past any deadline of log_free. */
+static size_t chunk_of(int descriptor) {
+  struct stat status;
+  bool file = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+  return file ? LOG_QUEUE_BYTES : PIPE_BUF;
+}
+
+/* The mutex is held. A reader of the one before that is gone is no matter any more. */
+static void take_descriptor(struct log *log) {
+  if (log->next_descriptor < 0) return;
+  if (log->owns_descriptor) close(log->descriptor);
+  log->descriptor = log->next_descriptor;
+  log->next_descriptor = -1;
+  log->owns_descriptor = true;
+  log->chunk = chunk_of(log->descriptor);
+  log->in_line = false;
+  atomic_store(&log->broken, false);
+}
+
 static void take(struct log *log) {
   struct buf empty = log->writing;
   log->writing = log->queue;
@@ -110,6 +132,7 @@ static void *run(void *argument) {
     while (log->queue.length == 0 && !log->stop) pthread_cond_wait(&log->changed, &log->mutex);
     if (log->queue.length == 0) break;
     take(log);
+    take_descriptor(log);
     pthread_mutex_unlock(&log->mutex);
     write_lines(log, log->writing.data, log->writing.length);
     report_drops(log);
@@ -132,18 +155,11 @@ static int start(struct log *log) {
   return status;
 }
 
-/* A pipe that polls as writable takes PIPE_BUF bytes at once; a larger write would wait for
- * its reader, past any deadline of log_free. */
-static size_t chunk_of(int descriptor) {
-  struct stat status;
-  bool file = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-  return file ? LOG_QUEUE_BYTES : PIPE_BUF;
-}
-
 struct log *log_new(int descriptor) {
   struct log *log = calloc(1, sizeof *log);
   if (log == NULL) return NULL;
   log->descriptor = descriptor;
+  log->next_descriptor = -1;
   log->chunk = chunk_of(descriptor);
   atomic_init(&log->level, LOG_LEVEL_INFO);
   buf_init(&log->queue, LOG_QUEUE_BYTES);
@@ -171,11 +187,20 @@ void log_free(struct log *log, unsigned wait_ms) {
   pthread_mutex_unlock(&log->mutex);
   if (!ended) return; /* it hangs in write(2) */
   pthread_join(log->thread, NULL);
+  if (log->next_descriptor >= 0) close(log->next_descriptor);
+  if (log->owns_descriptor) close(log->descriptor);
   buf_deinit(&log->queue);
   buf_deinit(&log->writing);
   pthread_cond_destroy(&log->changed);
   pthread_mutex_destroy(&log->mutex);
   free(log);
+}
+
+void log_redirect(struct log *log, int descriptor) {
+  pthread_mutex_lock(&log->mutex);
+  if (log->next_descriptor >= 0) close(log->next_descriptor);
+  log->next_descriptor = descriptor;
+  pthread_mutex_unlock(&log->mutex);
 }
 
 /* The mutex is held. All of the line or nothing. */

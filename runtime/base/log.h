@@ -24,6 +24,9 @@ struct log *log_new(int descriptor);
  * blocks for longer, the thread and its memory are left to the end of the process. */
 void log_free(struct log *log, unsigned wait_ms);
 
+/* From the next line on it writes to this descriptor, which it owns. */
+void log_redirect(struct log *log, int descriptor);
+
 /* Queues a line; the newline is added. False: dropped and counted. */
 bool log_write(struct log *log, const char *line, size_t length);
 uint64_t log_dropped(struct log *log);

@@ -14,6 +14,7 @@ local RESERVED <const> = { time = true, level = true, message = true }
 
 local M = {
   set_level = engine.set_level,
+  write_to = engine.write_to,
   enabled = engine.enabled,
   stats = engine.stats,
 }

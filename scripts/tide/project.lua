@@ -26,10 +26,11 @@ local FILES = {
   address = "address",
   token = "admin.token",
   database = "project.db",
+  log = "repl.log",
 }
 
 
--- The path of one of the project's own files: "lock", "socket", "address", "token", "database".
+-- The path of one of the project's own files: "lock", "socket", "address", "token", "database", "log".
 function Project:file(name)
   return self.config.data_dir .. "/" .. FILES[name]
 end

@@ -56,7 +56,9 @@ local FIXED = { "workers", "store", "redis", "data_dir" }
 
 -- What the command line says instead of config.lua.
 local function apply_options(config, options)
-  if options.listen and #options.listen > 0 then
+  if options.is_private then
+    config.listen = {}
+  elseif options.listen and #options.listen > 0 then
     config.listen = options.listen
   end
   config.workers = options.workers or config.workers
@@ -270,6 +272,7 @@ end
 local function steps(options)
   return {
     function(service) return service.project:lock() end,
+    function(service) return not options.is_private or log.write_to(service.project:file("log")) end,
     function(service) return service:build(options.strict) end,
     Service.load_certificate,
     Service.reserve,
@@ -308,9 +311,9 @@ end
 
 function Service:start(options)
   for _, step in ipairs(steps(options)) do
-    local done, message = step(self)
+    local done, message, code = step(self)
     if not done then
-      return nil, message
+      return nil, message, code
     end
   end
   host.publish(health.STATE, "serving")
@@ -461,19 +464,30 @@ function Service:stop(signal)
 end
 
 
--- Serves the project until a signal ends it. `options`: config, listen (list), workers,
--- strict. The exit code, and what went wrong.
-function M.run(options)
+-- Starts the project's service in this process. `options`: config, listen (list), workers, strict, is_private (it
+-- listens at the Unix socket alone, and its log is a file). nil, what went wrong, and a code: "locked" when another
+-- process serves the project.
+function M.start(options)
   local opened, faults = project.read(options.config)
   if not opened then
-    return 1, lines(faults)
+    return nil, lines(faults)
   end
   apply_options(opened.config, options)
   log.set_level(opened.config.log_level)
   master_key.load(opened.sources.getenv) -- so that no message of the start can show it
   local service = setmetatable({ project = opened, options = options }, Service)
-  local started, message = service:start(options)
+  local started, message, code = service:start(options)
   if not started then
+    return nil, message, code
+  end
+  return service
+end
+
+
+-- Serves the project until a signal ends it. `options` as for start. The exit code, and what went wrong.
+function M.run(options)
+  local service, message = M.start(options)
+  if not service then
     return 1, message
   end
   host.write("stderr", greeting.text(service.shown, service.token_path, service.live:current()))
