@@ -102,7 +102,9 @@ describe("the reloader", function()
     local result = request.ask { actor = "test" }
     assert.equal("failed", result.outcome)
     assert.matches("internal error: .*oops", result.errors[1])
+    local before = version()
     running.service.prepare = function() return true end
-    assert.equal("ok", request.ask({ actor = "test" }).outcome)
+    assert.not_equal("failed", request.ask({ actor = "test" }).outcome)
+    assert.not_equal(before, version())
   end)
 end)
