@@ -1,6 +1,7 @@
 -- What a change of the configuration does to calls that are under way, and to what policies know: the binary
 -- with two workers and a third party.
 
+local http = require "tide.http"
 local json = require "tide.json"
 local task = require "tide.task"
 local time = require "tide.time"
@@ -276,6 +277,31 @@ describe("a change of the configuration", function()
     change("cached", { cache_ttl_seconds = 7200, max_retries = 3 })
     local status, body = call("cached", "keep")
     assert.same({ 200, true }, { status, body.meta.from_cache })
+  end)
+
+
+  it("whose sender goes away is in effect as it is stored, or neither", function()
+    change("busy", { is_mock_mode = true })
+    for index = 1, 30 do
+      http.request { method = "PATCH", url = service.origin .. "/api/v1/integrations/busy/config",
+        headers = { { "Authorization", "Bearer " .. service.token }, { "Content-Type", "application/json" } },
+        body = json.encode { extra_config = { number = index } },
+        timeout_seconds = 0.0005 * index, fresh_connection = true }
+    end
+    local stored
+    support.wait("what is under way to end", function()
+      local before = stored
+      task.sleep(0.2)
+      local _, body = service:request("GET", "/api/v1/integrations/busy/config")
+      stored = body.data.version
+      return stored == before
+    end)
+    local _, body = service:request("GET", "/api/v1/integrations/busy/config")
+    for _ = 1, 8 do
+      local _, answer = call("busy")
+      assert.equal(body.data.values.extra_config.number, answer.data.extra)
+    end
+    change("busy", { is_mock_mode = json.null, extra_config = json.null })
   end)
 
 

@@ -232,35 +232,24 @@ local function refuse_state(state, by)
 end
 
 
--- Of the keys that a patch names, what is shown of `overrides`.
-local function part(overrides, patch, fields)
-  local members = {}
-  for name in pairs(patch) do
-    local value = overrides[name]
-    members[name] = value == nil and json.null or value
-  end
-  return redact.value(members, fields)
-end
-
-
--- The statements of a change. The first fails when another has made the same version.
-local function statements(integration, state, change, by, fields)
+-- The statements that bring `state` to `overrides`. The first fails when another has made the same version.
+local function statements(integration, state, overrides, by, fields)
   local now, version = time.format(), state.version + 1
+  local patch = patches.between(state.overrides, overrides)
   return {
-    { NOTE, integration.name, version, now, by.actor, by.trace_id, assert(json.encode(change.patch)),
-      assert(json.encode(change.overrides)), n = 7 },
-    row_of.statement(integration, change.overrides, now),
+    { NOTE, integration.name, version, now, by.actor, by.trace_id, assert(json.encode(patch)),
+      assert(json.encode(overrides)), n = 7 },
+    row_of.statement(integration, overrides, now),
     { FORGET, integration.name, version - M.VERSIONS_MAX },
-    audit.statement(change.action, integration.name, part(state.overrides, change.patch, fields),
-      part(change.overrides, change.patch, fields),
-      { actor = by.actor, trace_id = by.trace_id, integration = integration.name }),
+    audit.statement(by.action, integration.name, redact.value(patches.between(overrides, state.overrides), fields),
+      redact.value(patch, fields), { actor = by.actor, trace_id = by.trace_id, integration = integration.name }),
   }
 end
 
 
--- Commits a change of `state`: true; false when another was faster; nil and an error.
-local function commit(integration, state, change, by, fields)
-  local done, message, code = store.transaction(statements(integration, state, change, by, fields))
+-- True; false when another was faster; nil and an error.
+local function commit(integration, state, overrides, by, fields)
+  local done, message, code = store.transaction(statements(integration, state, overrides, by, fields))
   if done then
     return true
   end
@@ -276,33 +265,32 @@ local function commit(integration, state, change, by, fields)
 end
 
 
--- Makes what `plan` says of the present state: the next state, or the same when nothing changes. false when
--- another was faster; nil and an error.
+-- Brings the present state to what `plan` makes of it: the next state, or the same when nothing changes.
+-- false when another was faster; nil and an error.
 local function try(generation, integration, plan, by)
   local state, err = read(integration.name)
   err = err or refuse_state(state, by)
-  local change
+  local overrides
   if not err then
-    change, err = plan(state)
+    overrides, err = plan(state)
   end
-  err = err or refuse_role(change.patch, by)
-  if err then
+  if not overrides then
     return nil, err
   end
-  if patches.same(state.overrides, change.overrides) then
+  if patches.same(state.overrides, overrides) then
     return state
   end
-  err = refuse_size(change.overrides)
-  local next_one, faults = preview(generation, integration.name, change.overrides)
+  err = refuse_size(overrides)
+  local next_one, faults = preview(generation, integration.name, overrides)
   if err or not next_one then
     return nil, err or invalid(faults)
   end
   local done
-  done, err = commit(integration, state, change, by, next_one.values.redact_fields)
+  done, err = commit(integration, state, overrides, by, next_one.values.redact_fields)
   if not done then
     return done, err
   end
-  return { overrides = change.overrides, version = state.version + 1 }
+  return { overrides = overrides, version = state.version + 1 }
 end
 
 
@@ -328,7 +316,8 @@ end
 
 
 -- In a task of its own: what is committed is published, even if nobody waits for it any more.
-local function run(generation, integration, plan, by)
+local function run(generation, integration, plan, by, action)
+  by = { actor = by.actor, trace_id = by.trace_id, versions = by.versions, action = action }
   local ok, state, err = task.detach(change_locked, generation, integration, plan, by):join()
   if not ok then
     error(state, 0)
@@ -357,8 +346,8 @@ function M.change(generation, integration, patch, by)
     return nil, invalid(faults)
   end
   return run(generation, integration, function(state)
-    return { action = "config.change", patch = checked, overrides = patches.apply(state.overrides, checked) }
-  end, by)
+    return patches.apply(state.overrides, checked)
+  end, by, "config.change")
 end
 
 
@@ -387,12 +376,13 @@ function M.rollback(generation, integration, version, by)
       return nil, err
     end
     local patch = patches.between(state.overrides, overrides)
+    err = refuse_role(patch, by)
     local checked, faults = patches.check(patch)
-    if not checked then
-      return nil, invalid(faults)
+    if err or not checked then
+      return nil, err or invalid(faults)
     end
-    return { action = "config.rollback", patch = patch, overrides = overrides }
-  end, by)
+    return overrides
+  end, by, "config.rollback")
 end
 
 
