@@ -285,18 +285,24 @@ local function read_arguments(options)
 end
 
 
-local function run(opened, options, action, name, wanted)
-  local service, message = client.find(opened), nil
-  if action == "explain" and not service then
+local function explain(opened, service, options, name, wanted)
+  if not service then
     return 1, "no service runs: how its policies stand is known to a running one only (tidegate serve)"
   end
-  if action == "explain" then
-    wanted.input, message = operation_input(opened, name, wanted)
-    if not wanted.input then
-      return 2, message
-    end
+  local message
+  wanted.input, message = operation_input(opened, name, wanted)
+  if not wanted.input then
+    return 2, message
   end
-  if service then
+  return by_service(service, options, "explain", name, wanted)
+end
+
+
+local function run(opened, options, action, name, wanted)
+  local service = client.find(opened)
+  if action == "explain" then
+    return explain(opened, service, options, name, wanted)
+  elseif service then
     return by_service(service, options, action, name, wanted)
   end
   return by_store(opened, options, action, name, wanted)
