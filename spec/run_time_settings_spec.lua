@@ -107,8 +107,8 @@ describe("run-time settings in the store", function()
         rivals = rivals - 1
         local version = store.query("SELECT max(version) AS n FROM config_history")[1].n or 0
         assert(transaction {
-          { "INSERT INTO config_history (integration_name, version, actor, patch, settings) VALUES ($1, $2, $3, $4, $5)",
-            "shop", version + 1, "other", "{}", "{}" },
+          { "INSERT INTO config_history (integration_name, version, actor, patch, settings) "
+            .. "VALUES ('shop', $1, 'other', '{}', '{}')", version + 1 },
           row_of.statement(shop, { max_retries = rivals, slow_call_ms = 5 }, "2026-01-15T09:00:00.000Z"),
         })
       end

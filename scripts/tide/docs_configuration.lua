@@ -39,7 +39,7 @@ value is the last of:
 4. `integrations.NAME`,
 5. the environment: `TIDEGATE_NAME_KEY`, in capitals (`TIDEGATE_NICE_DNB_BASE_URL`); tables and
    lists as JSON,
-6. changes made while the service runs.
+6. changes made [while the service runs](operations.md#change-the-configuration-while-it-runs).
 
 `extra_config` is merged key by key across these layers; `null` removes a key. "Admin" marks keys
 whose change at run time needs the role admin; a key that is not "live" changes only in
