@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 SHELL  := /bin/sh
 export BUILD
 
-.PHONY: build run test torture senders lint format asan tsan fuzz bench docs install clean
+.PHONY: build run test torture reloads senders lint format asan tsan fuzz bench docs install clean
 .DEFAULT_GOAL := build
 
 # $(call cmake_build,DIR,options): configure and build, one at a time for each directory.
@@ -28,6 +28,10 @@ test: packages-test
 torture: packages-run
 	@TARGET=tidegate $(call cmake_build,$(BUILD))
 	@$(BUILD)/tidegate run tools/torture.lua
+
+reloads: packages-run
+	@TARGET=tidegate $(call cmake_build,$(BUILD))
+	@$(BUILD)/tidegate run tools/reloads.lua
 
 senders: packages-senders
 	@TARGET=tidegate $(call cmake_build,$(BUILD))

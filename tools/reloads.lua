@@ -1,4 +1,4 @@
--- tidegate run tools/reloads.lua: saves a provider again and again while it is called, then changes its
+-- make reloads: saves a provider again and again while it is called, then changes its
 -- configuration as often, and says what failed and how long it took. Exit code 0 when no call failed.
 -- Environment: WORKERS (2), RATE (2000 calls a second), SECONDS (10, without changes), SAVES (1000), PATCHES (99),
 -- INTERVAL_MS (30, between two changes); JSON=1 prints JSON.
