@@ -294,7 +294,8 @@ local _ = {
         ctx.http.get("https://login.acme.example/x")
         ctx.http.get("https://test.acme.example/x?y=https://no.example")
         ctx.http.get("https://" .. input.parcel)]]):gsub('auth = .-,\n', 'auth = { scheme = "oauth2", grant = '
-        .. '"client_credentials", client_id = "id", client_secret = "key", token_url = "https://login.acme.example/t" },\n')
+        .. '"client_credentials", client_id = "id", client_secret = "key", '
+        .. 'token_url = "https://login.acme.example/t" },\n')
       assert_clean(text)
     end)
 
@@ -447,7 +448,8 @@ local _ = {
       project:write("providers/acme.lua", "local _ = {" .. ("1,"):rep(1100000) .. "}\n" .. provider())
       local code, _, err = project:run { "check" }
       assert.equal(0, code)
-      assert.equal("providers/acme.lua:1: warning: could not be reviewed: line 1: more than 1000000 parts (review)\n", err)
+      assert.equal("providers/acme.lua:1: warning: could not be reviewed: line 1: more than 1000000 parts (review)\n",
+        err)
     end)
   end)
 end)

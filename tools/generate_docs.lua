@@ -1,12 +1,14 @@
 -- Writes the pages that are generated: tidegate run tools/generate_docs.lua
 -- With `check`, compares instead and fails when one is not up to date.
 
+local check = require "tide.docs_check"
 local configuration = require "tide.docs_configuration"
 local manual = require "tide.docs_manual"
 local policies = require "tide.docs_policies"
 local host = require "tide.host"
 
 local PAGES = {
+  ["docs/check.md"] = check.render,
   ["docs/configuration.md"] = configuration.render,
   ["docs/policies.md"] = policies.render,
   ["man/tidegate.1"] = manual.render,
