@@ -320,6 +320,7 @@ describe("the configuration of an integration over the API", function()
     assert.same({ max_retries = json.null }, json.decode(rows[1].old_value))
     assert.same({ max_retries = 7 }, json.decode(rows[1].new_value))
     assert.same({ max_retries = json.null, extra_config = { api_key = "[redacted]" } }, json.decode(rows[2].new_value))
+    assert.matches('"keys":%["extra_config","max_retries"%]', service:stdout())
     assert.same({ "admin", "shop", 32 }, { rows[3].actor, rows[3].integration_name, #rows[3].trace_id })
   end)
 

@@ -24,6 +24,19 @@ return {
 }
 ]]
 
+local HOOKED <const> = [[
+return { type = "webhook", operations = {}, webhooks = { shop = {
+  signature = { scheme = "none" }, event_type = "type", on = { a = function() end },
+} } }
+]]
+
+local function answering(number)
+  return ([[return { operations = { get = { run = function(ctx)
+    return { code = %d, retries = ctx.config.max_retries }
+  end } } }]]):format(number)
+end
+
+
 -- A change is answered when it is published; a worker takes it when its next task begins.
 local EFFECT_SECONDS <const> = 0.1
 
@@ -42,6 +55,8 @@ describe("a change of the configuration", function()
         cached = { provider = "things" },
       } }]]):format(things.url),
       ["providers/things.lua"] = THINGS,
+      ["providers/hooked.lua"] = HOOKED,
+      ["providers/both.lua"] = answering(0),
     }
     service = project:serve { workers = 2 }
   end)
@@ -302,6 +317,58 @@ describe("a change of the configuration", function()
       assert.equal(body.data.values.extra_config.number, answer.data.extra)
     end
     change("busy", { is_mock_mode = json.null, extra_config = json.null })
+  end)
+
+
+  it("reaches what takes webhooks", function()
+    local function send(body)
+      return (service:request("POST", "/api/v1/webhooks/hooked/shop", { body = body, token = false }))
+    end
+    local large = json.encode { type = "a", text = ("x"):rep(3000000) }
+    assert.equal(413, send(large))
+    change("hooked", { webhook_max_bytes = 4000000 })
+    support.wait("a large webhook to be taken", function() return send(large) == 200 end, 2 * EFFECT_SECONDS)
+    change("hooked", { webhook_max_bytes = json.null })
+    assert.same({ 413, 200 }, { send(large), send('{"type":"a"}') })
+    change("hooked", { webhook_rate_limit_per_minute = 0 })
+    assert.equal(429, send('{"type":"b"}'))
+    change("hooked", { webhook_rate_limit_per_minute = json.null, webhook_ip_allowlist = { "10.0.0.0/8" } })
+    assert.equal(403, send('{"type":"c"}'))
+    change("hooked", { webhook_ip_allowlist = json.null, is_enabled = false })
+    assert.equal(503, send('{"type":"e"}'))
+    change("hooked", { is_enabled = true })
+    assert.equal(200, send('{"type":"f"}'))
+  end)
+
+
+  it("and a reload at the same time are both in effect in the end", function()
+    local rounds = 12
+    task.all {
+      function()
+        for index = 1, rounds do
+          project:write("providers/both.lua", answering(index))
+          task.sleep(0.05)
+        end
+        return true
+      end,
+      function()
+        for index = 1, rounds do
+          change("both", { max_retries = index })
+          local status, body = call("both")
+          assert.same({ 200, index }, { status, body.data and body.data.retries or body.detail })
+          task.sleep(0.04)
+        end
+        return true
+      end,
+    }
+    support.wait("the last version", function()
+      local _, body = call("both")
+      return body.data.code == rounds
+    end)
+    for _ = 1, 8 do
+      local _, body = call("both")
+      assert.same({ code = rounds, retries = rounds }, body.data)
+    end
   end)
 
 

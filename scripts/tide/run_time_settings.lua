@@ -247,6 +247,16 @@ local function statements(integration, state, overrides, by, fields)
 end
 
 
+local function names_of(patch)
+  local names = json.array()
+  for name in pairs(patch) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+
 -- True; false when another was faster; nil and an error.
 local function commit(integration, state, overrides, by, fields)
   local done, message, code = store.transaction(statements(integration, state, overrides, by, fields))
@@ -290,6 +300,8 @@ local function try(generation, integration, plan, by)
   if not done then
     return done, err
   end
+  log.info("run-time settings changed", { integration = integration.name, version = state.version + 1,
+    keys = names_of(patches.between(state.overrides, overrides)), actor = by.actor, trace_id = by.trace_id })
   return { overrides = overrides, version = state.version + 1 }
 end
 
