@@ -1,5 +1,7 @@
 local json = require "tide.json"
+local schema = require "tide.schema"
 local settings = require "tide.settings"
+local settings_shape = require "tide.settings_shape"
 local support = require "spec.support.service"
 local values = require "spec.support.random_settings"
 
@@ -118,6 +120,22 @@ describe("configuration", function()
         end
       end
     end)
+
+
+  it("is described by a schema that every valid change fits, and none with a number out of its bounds", function()
+    local random = values.generator(seed)
+    local described = assert(schema.compile(settings_shape.patch()))
+    for round = 1, 200 do
+      for _, key in ipairs(KEYS) do
+        local value = random(5) == 1 and json.null or values.right(random, key)
+        local _, faults = described:validate({ [key.name] = value })
+        assert.is_nil(faults, ("seed %d, round %d: %s %s"):format(seed, round, key.name, json.encode(faults or {})))
+        if key.max and (key.type == "integer" or key.type == "number") then
+          assert.is_truthy(select(2, described:validate({ [key.name] = key.max + random(9) })), key.name)
+        end
+      end
+    end
+  end)
 
 
   describe("of a service", function()

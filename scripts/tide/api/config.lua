@@ -7,6 +7,7 @@ local exchange = require "tide.api.exchange"
 local search = require "tide.api.search"
 local shape = require "tide.api.shape"
 local run_time_settings = require "tide.run_time_settings"
+local settings_shape = require "tide.settings_shape"
 
 local M = {}
 
@@ -167,7 +168,7 @@ M.routes = {
     summary = "Change the configuration of an integration while the service runs",
     description = "A JSON Merge Patch (RFC 7396) of what is set at run time: null takes a value away, and the one "
       .. "of the layer below counts again.",
-    headers = TAGGED, body = { type = "object" }, problems = PROBLEMS,
+    headers = TAGGED, body = settings_shape.patch(), problems = PROBLEMS,
     answers = answers("The configuration as it is now, on every worker."),
   } },
   { "GET", "/api/v1/integrations/{name}/config/history", needs = "operate", handler = history, doc = {
