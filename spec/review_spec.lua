@@ -97,7 +97,8 @@ describe("check as a reviewer", function()
       local findings = assert_finds({ "providers/acme.lua:2 used_before_definition error" },
         provider("local function first()\n  return second()\nend\nlocal function second() return 1 end\n"
           .. "local _ = { first, second }"))
-      assert.equal("second is used before it is defined (line 4): move the definition above this line",
+      assert.equal("second is used before it is defined (line 4): move the definition above, or declare "
+        .. "`local second` first",
         findings[1].message)
     end)
 
@@ -145,6 +146,27 @@ t.i(string.format("%s", utf8.char(65)), math.pi, os.time(), select("#", 1))
     assert.equal("ctx has no lgo (did you mean log?)", findings[2].message)
     assert.equal("ctx.config has no timeout_second (did you mean timeout_seconds?)", findings[3].message)
     assert.equal("string has no fromat (did you mean format?)", findings[4].message)
+  end)
+
+
+  it("finds options of requests that there are not", function()
+    local findings = assert_finds({ "providers/acme.lua:13 unknown_option error" },
+      provider(nil, nil, 'ctx.http.get("/a", {\nquerry = {}, headers = {} })'))
+    assert.equal("ctx.http has no option querry (did you mean query?)", findings[1].message)
+  end)
+
+
+  it("finds operations and integrations that there are not", function()
+    project:write("config.lua", 'return { integrations = { nice_dnb = {},\n'
+      .. '  acme = { mock_responses = { trak = {} } } } }')
+    local findings = assert_finds({ "config.lua:2 unknown_operation error",
+      "providers/acme.lua:12 unknown_operation error", "providers/acme.lua:13 unknown_operation error",
+      "providers/acme.lua:14 unknown_operation error" },
+      provider(nil, nil, 'ctx.call("nice_dnp", "x")\nctx.call("nice_dnb", "search", {})\nctx.cache.forget("tracks")\n'
+        .. 'ctx.call("nice_dnb", "search_company", {})\nctx.cache.forget("track")\nctx.call(input.parcel, "x")'))
+    assert.equal("acme has no operation trak (did you mean track?)", findings[1].message)
+    assert.matches("there is no integration nice_dnp %(did you mean nice_dnb%?%)", findings[2].message)
+    assert.matches("nice_dnb has no operation search", findings[3].message)
   end)
 
 
@@ -237,6 +259,15 @@ return {
     end)
 
 
+    it("in config.lua, where they are a variable's default too", function()
+      project:write("config.lua", "local key = env('TIDEGATE_ACME_API_KEY', 'acme-prod-9')\nreturn {\n"
+        .. "  integrations = { acme = { is_mock_mode = key == nil, extra_config = {\n"
+        .. "    app_secret = 'prod-4711' } } },\n}")
+      assert_finds({ "config.lua:1 secret_in_source error", "config.lua:4 secret_in_source error" },
+        provider(nil, nil, "local _ = ctx.config.extra_config.app_secret"))
+    end)
+
+
     it("that are the value of one of the project's", function()
       local environment = { TIDEGATE_ACME_API_KEY = "open sesame please" }
       local findings, err = assert_finds({ "providers/acme.lua:1 secret_in_source error" },
@@ -254,6 +285,7 @@ local _ = {
   "urn:ietf:params:oauth:grant-type:jwt-bearer", "sha256WithRSAEncryption", "Bearer ", "Basic realm",
   "-----BEGIN PRIVATE KEY-----", "sk_live_", "0000000000000000000000000000000000000000", "Bearer %s",
   token = "token", refresh_token = "refresh_token", token_path = "/oauth/token", secret = "api_key",
+  page_token = "nextPageToken", app_key = "X-App-Key", sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c",
   password = "", password_hint = "six letters", grant = { token = "access_token" }, api_key = "{api_key}",
 }
 ]]))
@@ -276,6 +308,15 @@ local _ = {
       end
       assert_finds({ "providers/acme.lua:12 undeclared_host error" },
         provider(nil, nil, 'local web = ctx.http; web.request("GET", "http://10.0.0.1:81/x")'))
+    end)
+
+
+    it("also by a shared script", function()
+      project:write("scripts/shared.lua", "local M = {}\nfunction M.f(ctx)\n"
+        .. "  return ctx.http.get('https://other.example')\nend\nreturn M")
+      local findings = assert_finds({ "providers/acme.lua:1 undeclared_host error" },
+        provider('local shared = require "shared"', nil, "shared.f(ctx)"))
+      assert.matches("%(scripts/shared%.lua:3%)$", findings[1].message)
     end)
 
 
@@ -328,6 +369,7 @@ local _ = {
     local findings = assert_finds({ "config.lua:3 unread_setting warning",
       "providers/acme.lua:6 unread_setting warning" }, text)
     assert.matches("extra_config%.old is never read by providers/acme%.lua", findings[2].message)
+    assert_clean((text:gsub("local _ = extra.language", "for k in pairs(extra) do extra[k]() end")))
     assert_clean((text:gsub("local _ = extra.language", "for k in pairs(ctx.config.extra_config) do extra[k]() end")))
   end)
 

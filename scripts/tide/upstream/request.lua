@@ -11,7 +11,8 @@ local settings = require "tide.settings"
 
 local M = {}
 
-local OPTIONS = {
+--- The options of a request, each with the type of its value.
+M.OPTIONS = {
   params = "table", query = "table", headers = "table", json = "any", form = "table", body = "string",
   multipart = "table", auth = "any", timeout_seconds = "number", expect = "any",
 }
@@ -21,7 +22,7 @@ local USER_AGENT = "tidegate/" .. tostring(host.version)
 
 local function check_options(options)
   for name, value in pairs(options) do
-    local wanted = OPTIONS[name]
+    local wanted = M.OPTIONS[name]
     if wanted == nil then
       script.misuse(string.format("ctx.http: unknown option %q", tostring(name)))
     end

@@ -29,6 +29,9 @@ for _, ending in ipairs(ENDINGS) do
   WORDS[ending] = true
 end
 
+-- What is random by its nature and no secret, by the end of the name that it is given.
+local PUBLIC = { "hash", "sha1", "sha256", "sha384", "sha512", "md5", "digest", "checksum", "fingerprint", "publickey" }
+
 local MIN_LENGTH = 6
 
 
@@ -37,9 +40,9 @@ local function normal(name)
 end
 
 
-local function is_secret_name(name)
+local function ends_in(name, endings)
   local flat = normal(name)
-  for _, ending in ipairs(ENDINGS) do
+  for _, ending in ipairs(endings) do
     if flat:sub(-#ending) == ending then
       return true
     end
@@ -48,10 +51,19 @@ local function is_secret_name(name)
 end
 
 
+-- "nextPageToken", "X-Api-Key": what a third party calls something.
+local function is_name_of_secret(value)
+  return value:find("^%a[%w_-]*$") ~= nil and value:find("%l[%u_-]") ~= nil and ends_in(value, ENDINGS)
+end
+
+
 -- Whether what such a name is given can be the secret, and is no name, path, template or sentence.
 local function is_value(of, name, value)
   local flat = normal(value)
   if #value < MIN_LENGTH or value:find("[%s{}<>%%]") or value:find("^/") or value:find("^https?:") then
+    return false
+  end
+  if is_name_of_secret(value) then
     return false
   end
   if not value:find("%w") or value:find("^[xX*._-]+$") or WORDS[flat] or flat == normal(name) then
@@ -72,7 +84,17 @@ local function has_scheme(items)
 end
 
 
--- Names and the string nodes that they are given: items of tables, assignments, locals.
+-- env("TIDEGATE_ACME_API_KEY", "…"): the second is what the first gets.
+local function default_of_variable(node)
+  local callee = node[1]
+  local is_env = callee.kind == "name" and callee.name == "env" and not callee.variable
+  if is_env and node[2] and node[2].kind == "string" then
+    return node[2].value, node[3]
+  end
+end
+
+
+-- Names and the string nodes that they are given: items of tables, assignments, locals, defaults of variables.
 local function named_texts(of)
   local list = {}
   local function add(name, value)
@@ -87,6 +109,8 @@ local function named_texts(of)
       for i = 1, node.targets do
         add(node[i].name, node[node.targets + i])
       end
+    elseif node.kind == "call" then
+      add(default_of_variable(node))
     elseif node.kind == "local" then
       for i, variable in ipairs(node.variables) do
         add(variable.name, node[i])
@@ -127,10 +151,11 @@ local function look_at_comments(of, note)
 end
 
 
-local function look_at_texts(of, note)
+local function look_at_texts(of, public, note)
   tree.walk(of.source.tree, function(node)
     if node.kind == "string" then
-      local kind = kind_of(of, node.value) or secret_shape.is_random(node.value) and "a key: it is random"
+      local is_random = not public[node] and secret_shape.is_random(node.value)
+      local kind = kind_of(of, node.value) or is_random and "a key: it is random"
       if kind then
         note(node.line, kind)
       end
@@ -140,17 +165,21 @@ end
 
 
 function M.review(of)
-  local found, seen = {}, {}
+  local found, seen, public = {}, {}, {}
   local function note(line, kind)
     if not seen[line] then
       seen[line] = true
       found[#found + 1] = { line = line, message = "this looks like " .. kind .. ADVICE }
     end
   end
-  look_at_texts(of, note)
+  local named = named_texts(of)
+  for _, one in ipairs(named) do
+    public[one.node] = ends_in(one.name, PUBLIC)
+  end
+  look_at_texts(of, public, note)
   look_at_comments(of, note)
-  for _, one in ipairs(named_texts(of)) do
-    if is_secret_name(one.name) and is_value(of, one.name, one.node.value) then
+  for _, one in ipairs(named) do
+    if ends_in(one.name, ENDINGS) and is_value(of, one.name, one.node.value) then
       note(one.node.line, ("a secret: it is given to %s"):format(one.name))
     end
   end

@@ -1,6 +1,7 @@
 -- Addresses of hosts that a provider may not reach.
 
 local http = require "tide.http"
+local http_use = require "tide.review.http_use"
 local outline = require "tide.review.outline"
 local tree = require "tide.lua.tree"
 
@@ -18,7 +19,6 @@ local NO_REQUEST = {
   mock = true, input = true, output = true, examples = true, example = true, summary = true, description = true,
   xmlns = true, base_url = true, token_url = true, audience = true, pattern = true,
 }
-local VERBS = { get = true, post = true, put = true, patch = true, delete = true, request = true }
 
 
 local function host_of(address)
@@ -89,20 +89,6 @@ local function beginning(node)
 end
 
 
--- The address that a call of ctx.http goes to, as a string node.
-local function requested(node)
-  local callee = node.kind == "call" and node[1]
-  if not callee or callee.kind ~= "index" or not VERBS[callee.name] then
-    return nil
-  end
-  local object = outline.value_of(callee[1])
-  if not object or object.kind ~= "index" or object.name ~= "http" then
-    return nil
-  end
-  return beginning(node[callee.name == "request" and 3 or 2])
-end
-
-
 local function is_example(node)
   return node.kind == "item" and node.name and (NO_REQUEST[node.name] or node.name:match("^xmlns")) ~= nil
 end
@@ -125,24 +111,35 @@ local function words(host)
 end
 
 
-function M.review(of)
-  if not of.provider then
-    return {}
+-- The addresses of all requests in a source, as string nodes.
+local function requested(of)
+  local addresses = {}
+  for _, call in ipairs(of.source and http_use.calls(of.source) or {}) do
+    local address = beginning(call.address)
+    addresses[#addresses + 1] = address
+    addresses[address or 0] = true
   end
-  local hosts, found, requests, made_up = declared(of), {}, {}, mocks(of)
-  local function look(node, severity)
-    local host = named_host(node.value)
-    if host and not is_declared(host, hosts) then
-      found[#found + 1] = { line = node.line, message = words(host), severity = severity }
+  return addresses
+end
+
+
+-- What shared scripts ask for, this provider may not reach.
+local function look_at_companions(of, hosts, found)
+  for _, companion in ipairs(of.companions) do
+    for _, address in ipairs(requested(companion)) do
+      local host = named_host(address.value)
+      if host and not is_declared(host, hosts) then
+        found[#found + 1] = { line = of:line_of { "hosts" },
+          message = ("%s (%s:%d)"):format(words(host), companion.path, address.line) }
+      end
     end
   end
-  tree.walk(of.source.tree, function(node)
-    local address = requested(node)
-    if address and not requests[address] then
-      requests[address] = true
-      look(address, "error")
-    end
-  end)
+end
+
+
+-- Texts that begin like an address and are in no request, example or mock.
+local function look_elsewhere(of, requests, look)
+  local made_up = mocks(of)
   tree.walk(of.source.tree, function(node)
     if is_example(node) or made_up[node] then
       return false
@@ -151,6 +148,26 @@ function M.review(of)
       look(node, "warning")
     end
   end)
+end
+
+
+function M.review(of)
+  if not of.provider then
+    return {}
+  end
+  local hosts, found, requests, seen = declared(of), {}, requested(of), {}
+  local function look(node, severity)
+    local host = named_host(node.value)
+    if host and not is_declared(host, hosts) and not seen[node] then
+      seen[node] = true
+      found[#found + 1] = { line = node.line, message = words(host), severity = severity }
+    end
+  end
+  for _, address in ipairs(requests) do
+    look(address, "error")
+  end
+  look_elsewhere(of, requests, look)
+  look_at_companions(of, hosts, found)
   return found
 end
 

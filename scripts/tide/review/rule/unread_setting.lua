@@ -12,23 +12,43 @@ M.describe = "`extra_config` has a key that the provider never reads: it is miss
   .. "provider's own `config` and in `integrations` of `config.lua`."
 
 
--- Whether `extra_config` is used other than by a key: then any may be read.
-local function is_whole_use(node, parent)
-  if node.kind ~= "index" or node.name ~= "extra_config" or not parent then
+local function is_extra(node)
+  return node.kind == "index" and node.name == "extra_config"
+end
+
+
+-- Locals that hold extra_config: local extra = ctx.config.extra_config.
+local function holders(of)
+  local variables = {}
+  for _, variable in ipairs(of.source.variables) do
+    if variable.value and is_extra(variable.value) then
+      variables[variable] = true
+    end
+  end
+  return variables
+end
+
+
+-- Whether extra_config is used other than by a key that is written down: then any may be read.
+local function is_whole_use(node, parent, held)
+  local is_holder = node.kind == "name" and held[node.variable or 0]
+  if not is_holder and not is_extra(node) then
     return false
   end
-  return not (parent.kind == "index" and parent.name and parent[1] == node) and parent.kind ~= "local"
+  local by_key = parent.kind == "index" and parent.name and parent[1] == node
+  return not by_key and not (parent.kind == "local" and not is_holder)
 end
 
 
 local function collect(names, of)
+  local held = holders(of)
   tree.walk(of.source.tree, function(node, parent)
     if node.kind == "index" and node.name then
       names[node.name] = true
-    elseif node.kind == "string" and (not parent or parent.kind ~= "item" or parent[2] ~= node) then
+    elseif node.kind == "string" and parent[2] ~= node then
       names[node.value] = true
     end
-    names.is_dynamic = names.is_dynamic or is_whole_use(node, parent)
+    names.is_dynamic = names.is_dynamic or (parent ~= nil and is_whole_use(node, parent, held))
   end)
 end
 

@@ -20,8 +20,8 @@ function M.review(of)
       seen[place] = true
       found[#found + 1] = {
         line = use.line,
-        message = ("%s is used before it is defined (line %d): move the definition above this line"):format(use.name,
-          use.defined_at),
+        message = ("%s is used before it is defined (line %d): move the definition above, or declare `local %s` first")
+          :format(use.name, use.defined_at, use.name),
       }
     end
   end
