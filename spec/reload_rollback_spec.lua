@@ -1,4 +1,8 @@
+local database = require "tide.database"
+local host = require "tide.host"
 local json = require "tide.json"
+local reload_request = require "tide.reload_request"
+local reloader = require "tide.reloader"
 local task = require "tide.task"
 local time = require "tide.time"
 local support = require "spec.support.service"
@@ -208,6 +212,41 @@ describe("reload_rollback", function()
     end)
 
 
+    it("stays away from it when settings change, or its file was away or half written meanwhile", function()
+      serve()
+      save_bad()
+      fail_times(5)
+      wait_for(1)
+      local code = service:request("PATCH", "/api/v1/integrations/work/config", { json = { timeout_seconds = 7 } })
+      assert.equal(200, code)
+      assert.matches("was rolled back", select(2, version_of()).message)
+      assert.is_true(all_answer(1))
+      host.remove(project.folder .. "/providers/work.lua")
+      wait_for("no_such_operation")
+      project:write("providers/work.lua", answering(2, true))
+      wait_for(1)
+      project:write("providers/work.lua", "return {")
+      support.wait("the fault", function() return select(2, version_of()).line == 1 end)
+      project:write("providers/work.lua", answering(2, true))
+      support.wait("the fault", function() return select(2, version_of()).message:find("was rolled back") end)
+      assert.is_true(all_answer(1))
+    end)
+
+
+    it("is over when the file is that of the version before", function()
+      serve()
+      save_bad()
+      fail_times(5)
+      wait_for(1)
+      project:write("providers/work.lua", answering(1))
+      support.wait("health", function() return select(2, version_of()) == json.null end)
+      assert.is_true(all_answer(1))
+      save_bad()
+      fail_times(5)
+      wait_for(1)
+    end)
+
+
     it("loads the next one, and ends the alert", function()
       serve()
       save_bad()
@@ -275,6 +314,20 @@ describe("reload_rollback", function()
       wait_for(1)
       local _, health = service:request("GET", "/health")
       assert.matches("config%.lua:2: ", table.concat(health.reasons, "\n"))
+    end)
+
+
+    it("goes back while the store takes no rows, and stores it when it does", function()
+      serve()
+      save_bad()
+      local other <close> = assert(database.open(project.folder .. "/var/tidegate.db"))
+      local holding = assert(other:begin(5))
+      fail_times(5)
+      wait_for(1)
+      holding:rollback()
+      support.wait("the alert", function() return alerts()[1] end)
+      restart("KILL")
+      assert.is_true(all_answer(1))
     end)
 
 
@@ -471,6 +524,31 @@ describe("reload_rollback", function()
       assert.is_true(all_answer(7))
       assert.equal(0, #alerts())
     end)
+  end)
+
+
+  it("tries again when the version before could not be put in force", function()
+    project = support.project()
+    local fails = 0
+    local reloads = reloader.new({ sources = { config_path = "", config_text = "", files = {}, scripts = {},
+      bundled = {} } }, {
+        generation = { version = 1, integrations = {}, errors = {} },
+        build = function()
+          fails = fails + 1
+          return nil, { "no memory" }
+        end,
+      }, 1, {}, { go_back = function() return true end, substitutes = function() return {} end })
+    reloads.tasks = {}
+    local _, before = host.published("reload.wanted")
+    reloads:go_back()
+    reloads:go_back()
+    assert.equal(2, fails)
+    support.wait("the next try", function()
+      local by, number = host.published("reload.wanted")
+      return number ~= before and by:find("rollback")
+    end)
+    reloads:stop()
+    reload_request.set_faults({})
   end)
 
 

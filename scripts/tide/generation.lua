@@ -319,7 +319,8 @@ function M.build(sources)
     scripts = by_name(sources.scripts),
     overrides = sources.overrides or {}, getenv = sources.getenv or function() return nil end,
     previous = sources.previous and sources.previous.integrations or {}, held_back = sources.held_back or {},
-    substitutes = sources.substitutes or {}, tries_again = sources.tries_again, built_at = sources.built_at or time.format(), fatal = {},
+    substitutes = sources.substitutes or {}, tries_again = sources.tries_again,
+    built_at = sources.built_at or time.format(), fatal = {},
   }, Build)
   local names = build:names()
   if #names > M.MAX_INTEGRATIONS then

@@ -200,6 +200,19 @@ function Reloader:is_current(bytes, by)
 end
 
 
+-- What fails is not left in force because a worker did not answer in time.
+function Reloader:go_back_later()
+  if not self.is_going_back then
+    self.is_going_back = true
+    self.tasks.later = task.detach(function()
+      task.sleep(RETRY_SECONDS)
+      self.is_going_back = false
+      request.want(request.ROLLBACK)
+    end)
+  end
+end
+
+
 -- Where a new version fails brings the one before back, of the project as it was read last.
 function Reloader:go_back()
   local started, before = time.monotonic(), self.live.generation
@@ -209,6 +222,7 @@ function Reloader:go_back()
   local done, faults = self:roll_out(self.project, request.ROLLBACK)
   if not done then
     self.must_retry = true
+    self:go_back_later()
     return self:report({ outcome = "failed", errors = faults }, started)
   end
   self.service:adopt(self.live.generation, self.project)
@@ -311,7 +325,7 @@ end
 
 --- Ends it; a reload that is under way is given up.
 function Reloader:stop()
-  for _, running in ipairs(self.tasks) do
+  for _, running in pairs(self.tasks) do
     running:cancel()
   end
 end

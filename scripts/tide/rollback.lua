@@ -8,10 +8,10 @@ local message = require "tide.message"
 local substitute = require "tide.substitute"
 local trial = require "tide.state.trial"
 local rows = require "tide.rollback_rows"
+local watch = require "tide.policy.trial"
 
 local M = {}
 
-local CALLS, ERRORS = 20, 5
 local KIND = "reload_rollback"
 
 local Rollback = {}
@@ -26,7 +26,8 @@ function M.load()
   end
   return setmetatable({
     records = records,                              -- by integration, what was rolled back
-    earlier = {},                                   -- by integration, what a version on trial would go back to
+    tried = {},                                     -- by integration, the version whose first calls are watched
+    earlier = {},                                   -- by integration, what that one would go back to
     sources = setmetatable({}, { __mode = "k" }),   -- of each code that is in force
     is_alerted = {},
   }, Rollback)
@@ -55,24 +56,43 @@ local function is_over(record, integration)
 end
 
 
+-- The trial is over: the version before serves, or does not load either. Then the next reload tries it again.
+function Rollback:settle_record(name, record, integration)
+  if is_over(record, integration) then
+    self.records[name] = nil
+    rows.forget(name, record.version)
+    rows.resolve(KIND, name)
+  elseif self.tried[name] == record.version then
+    self.tried[name] = nil
+    trial.stop(name)
+  end
+end
+
+
+function Rollback:source_of(integration, sources)
+  if integration.is_substitute then
+    return substitute.unpack(self.records[integration.name].bytes)
+  end
+  return substitute.of(integration.code, sources)
+end
+
+
 --- `built`, of `sources`, is in force.
 function Rollback:settle(built, sources)
   for name, record in pairs(self.records) do
-    if is_over(record, built.integrations[name]) then
-      self.records[name] = nil
-      rows.forget(name, record.version)
-      rows.resolve(KIND, name)
-    end
+    self:settle_record(name, record, built.integrations[name])
   end
-  for name, integration in pairs(built.integrations) do
+  for _, integration in pairs(built.integrations) do
     local code = integration.code
     if code and not self.sources[code] then
-      self.sources[code] = integration.is_substitute and substitute.unpack(self.records[name].bytes)
-        or substitute.of(code, sources)
+      self.sources[code] = self:source_of(integration, sources)
     end
   end
-  for name in pairs(self.earlier) do
-    self.earlier[name] = built.integrations[name] and self.earlier[name]
+  for name in pairs(self.tried) do
+    if not built.integrations[name] then
+      self.tried[name], self.earlier[name] = nil, nil
+      trial.stop(name)
+    end
   end
 end
 
@@ -103,7 +123,8 @@ function Rollback:try(integration, before)
     self.is_alerted[name] = nil
     rows.resolve(KIND, name)
   end
-  trial.begin(name, integration.version, CALLS, ERRORS)
+  self.tried[name] = integration.version
+  trial.begin(name, integration.version, watch.CALLS, watch.ERRORS)
 end
 
 
@@ -126,32 +147,26 @@ end
 -- Going back --------------------------------------------------------------------------------------
 
 
--- The trial of the version in force, when that fails.
-local function failing(integration)
-  if not (integration.code and integration.values.reload_rollback) then
-    return nil
-  end
-  local state = trial.read(integration.name)
-  local has_failed = state and not state.is_on and state.errors >= ERRORS and state.version == integration.version
-  return has_failed and state or nil
+-- The version stays. Said once: its trial is over.
+function Rollback:stay(integration, state, failed)
+  local name, version = integration.name, integration.version
+  trial.stop(name)
+  self.tried[name], self.is_alerted[name] = nil, true
+  alerts.raise(KIND, "critical", name, ("%s: version %s stays, though %s: no earlier version is kept (a reload keeps "
+    .. "one of up to 4 MB, its scripts included)"):format(name, version, failed),
+    { version = version, calls = state.calls, errors = state.errors })
 end
 
 
-local function raise(self, integration, words, details)
-  self.is_alerted[integration.name] = true
-  alerts.raise(KIND, "critical", integration.name, words, details)
-end
-
-
--- Whether there is something to go back to.
+-- Whether there is something to go back to, also when that was found before and could not be carried out.
 function Rollback:give_up(integration, state)
   local name, earlier = integration.name, self.earlier[integration.name]
   local failed = ("%d of its first %d calls failed by its own fault"):format(state.errors, state.calls)
-  trial.stop(name)
+  if self.records[name] and self.records[name].version == integration.version then
+    return true
+  end
   if not (earlier and earlier.bytes) or earlier.version == integration.version then
-    raise(self, integration, ("%s: version %s stays, though %s: no earlier version is kept (a reload keeps one of "
-      .. "up to 4 MB, its scripts included)"):format(name, integration.version, failed),
-      { version = integration.version, calls = state.calls, errors = state.errors })
+    self:stay(integration, state, failed)
     return false
   end
   local record = {
@@ -171,9 +186,10 @@ end
 ---@return boolean
 function Rollback:go_back(present)
   local is_any = false
-  for _, integration in pairs(present.integrations) do
-    local state = failing(integration)
-    if state and self:give_up(integration, state) then
+  for name, version in pairs(self.tried) do
+    local integration = present.integrations[name]
+    local state = watch.failed(name, version)
+    if state and integration and integration.version == version and self:give_up(integration, state) then
       is_any = true
     end
   end

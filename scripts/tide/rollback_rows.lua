@@ -3,6 +3,7 @@
 local json = require "tide.json"
 local log = require "tide.log"
 local store = require "tide.store"
+local task = require "tide.task"
 local time = require "tide.time"
 local alerts = require "tide.alerts"
 local audit = require "tide.audit"
@@ -10,6 +11,8 @@ local reload_request = require "tide.reload_request"
 local substitute = require "tide.substitute"
 
 local M = {}
+
+local STORE_SECONDS = 0.3
 
 local LIST = "SELECT integration_name, version FROM provider_versions WHERE is_rolled_back = TRUE "
   .. "AND substitute IS NOT NULL ORDER BY loaded_at DESC LIMIT 1000"
@@ -76,15 +79,18 @@ local function names_of(dependencies)
 end
 
 
--- Before what was before serves again: it has to serve after a crash, too.
+-- What was before is to serve after a crash, too: its row is there before it serves. A store that is away keeps
+-- nobody waiting: the rows are queued, and stored when it is back.
 local function commit(statements)
-  local done, fault = store.transaction(statements)
-  if done then
-    return
-  end
-  log.error("what was rolled back could not be stored yet; it is tried again", { error = fault })
   for _, statement in ipairs(statements) do
-    store.enqueue(table.unpack(statement, 1, statement.n + 1))
+    local queued, fault = store.enqueue(table.unpack(statement, 1, statement.n + 1))
+    if not queued then
+      log.error("what was rolled back cannot be stored: at the next start its file is loaded", { error = fault })
+    end
+  end
+  local ended, done = task.timeout(STORE_SECONDS, store.flush)
+  if not (ended and done) then
+    log.warn("what was rolled back is stored as soon as the store is back")
   end
 end
 

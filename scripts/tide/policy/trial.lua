@@ -6,6 +6,9 @@ local reload_request = require "tide.reload_request"
 
 local M = {}
 
+--- A version that a reload has put in force is on trial for so many calls; with so many errors it has failed.
+M.CALLS, M.ERRORS = 20, 5
+
 local OWN_FAULTS = { script_error = true, script_timeout = true, out_of_memory = true }
 
 
@@ -29,6 +32,13 @@ local function note(call, err)
   if trial.note(integration.name, integration.version, failed) == "failing" then
     reload_request.want(reload_request.ROLLBACK)
   end
+end
+
+
+--- The trial of a version that has failed, until it is stopped: { calls, errors }.
+function M.failed(name, version)
+  local state = trial.read(name)
+  return state and not state.is_on and state.version == version and state.errors >= M.ERRORS and state or nil
 end
 
 
