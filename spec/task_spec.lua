@@ -1,6 +1,7 @@
 local host = require "tide.host"
 local sandbox = require "tide.engine.sandbox"
 local task = require "tide.task"
+local time = require "tide.time"
 
 
 local function closing(fn)
@@ -366,6 +367,19 @@ describe("the CPU budget", function()
     assert.is_false(ok)
     assert.equal("script_timeout", kind)
     assert.is_false(handled)
+  end)
+
+
+  it("gets out of a recursion without end, though each look at so deep a stack takes long", function()
+    collectgarbage()
+    local began = time.monotonic()
+    local ok = task.spawn(function()
+      task.budget(300, "acme.deep")
+      local function deep() return 1 + deep() end
+      return deep()
+    end):join()
+    assert.is_false(ok)
+    assert.is_true(time.monotonic() - began < 5)
   end)
 
 

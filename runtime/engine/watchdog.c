@@ -51,6 +51,17 @@ static void look_whether_stuck(struct watchdog_cell *cell, lua_State *running) {
   if (limit != 0 && cell->seen_ns >= limit) cell->on_stuck(running, (double)cell->seen_ns / 1e9);
 }
 
+/* One signal is enough, but for a hook that was set just when Lua looked. The handler takes as long
+ * as the coroutine is deep: signals that come as fast as they are handled would let nothing else
+ * run. */
+static void signal_worker(struct watchdog_cell *cell, uint32_t slice, uint64_t cpu) {
+  if (cpu < cell->signal_at_ns) return;
+  cell->pause_ns = cell->pause_ns == 0 ? WATCHDOG_TICK_NS : cell->pause_ns * 2;
+  if (cell->pause_ns > WATCHDOG_PAUSE_NS_MAX) cell->pause_ns = WATCHDOG_PAUSE_NS_MAX;
+  cell->signal_at_ns = cpu + cell->pause_ns;
+  pthread_sigqueue(cell->thread, WATCHDOG_SIGNAL, (union sigval){.sival_int = (int)slice});
+}
+
 static bool look_at(struct watchdog_cell *cell) {
   uint32_t slice = atomic_load_explicit(&cell->slice, memory_order_acquire);
   lua_State *running = atomic_load_explicit(&cell->running, memory_order_acquire);
@@ -58,14 +69,13 @@ static bool look_at(struct watchdog_cell *cell) {
   uint64_t cpu = cpu_time_ns(cell->cpu_clock);
   if (slice != cell->seen_slice) {
     cell->seen_slice = slice;
-    cell->seen_ns = 0;
+    cell->seen_ns = cell->pause_ns = cell->signal_at_ns = 0;
     atomic_store_explicit(&cell->first_cpu_ns, cpu, memory_order_release);
     return true;
   }
   look_whether_stuck(cell, running);
   uint64_t first = atomic_load_explicit(&cell->first_cpu_ns, memory_order_relaxed);
-  if (cpu - first < WATCHDOG_SLICE_NS) return true;
-  pthread_sigqueue(cell->thread, WATCHDOG_SIGNAL, (union sigval){.sival_int = (int)slice});
+  if (cpu - first >= WATCHDOG_SLICE_NS) signal_worker(cell, slice, cpu);
   return true;
 }
 

@@ -19,6 +19,7 @@
 #define WATCHDOG_WORKERS_MAX 257
 #define WATCHDOG_TICK_NS 5000000
 #define WATCHDOG_SLICE_NS 10000000
+#define WATCHDOG_PAUSE_NS_MAX 160000000
 
 struct watchdog;
 
@@ -34,6 +35,8 @@ struct watchdog_cell {
   void (*on_stuck)(lua_State *running, double seconds);
   uint32_t seen_slice; /* the watchdog's own, as the next */
   uint64_t seen_ns;    /* for how long it has seen that slice */
+  uint64_t pause_ns; /* of the worker's CPU time, from its last signal in that slice to the next */
+  uint64_t signal_at_ns;
   struct watchdog *watchdog;
 };
 
