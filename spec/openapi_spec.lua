@@ -59,7 +59,9 @@ local function routes()
   local list = {}
   for _, group in ipairs(api.groups) do
     for _, route in ipairs(group.routes) do
-      list[#list + 1] = route
+      if route.needs ~= "socket" then -- of one version's own parts
+        list[#list + 1] = route
+      end
     end
   end
   return list

@@ -11,7 +11,7 @@ local M = {}
 
 local GROUPS = {
   "calls", "webhooks", "integrations", "config", "policies", "secrets", "events", "alerts", "audit", "logs", "health",
-  "metrics", "windows", "status", "reload", "tokens", "openapi", "page",
+  "metrics", "windows", "status", "reload", "tokens", "openapi", "console", "page",
 }
 
 
@@ -63,10 +63,10 @@ end
 
 
 -- The handler of a listener. `instance` is what requests of this worker share: `live`, `workers`,
--- `processor` (of webhook events, where there is one).
+-- `processor` (of webhook events, where there is one). Who asks from inside the process brings an identity.
 function M.new(instance)
-  return function(request)
-    local current = exchange.new(instance, request)
+  return function(request, identity)
+    local current = exchange.new(instance, request, identity)
     local ok, answer, err, traceback = task.guard(handle, current)
     if not ok then
       log.error("internal error in the API", { trace_id = current.trace_id, method = request.method,

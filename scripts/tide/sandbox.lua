@@ -69,6 +69,18 @@ local function module_view(name)
 end
 
 
+--- A module of the framework as scripts see it; nil and why there is none.
+---@param name string
+---@return table|nil, string? message
+function M.module(name)
+  if type(name) == "string" and M.MODULES[name] then
+    return module_view(name)
+  end
+  return nil, ("module %s not found%s: the framework's modules for scripts can be required, such as tide.json"):format(
+    message.clean(name, 100), suggest.hint(name, M.MODULES))
+end
+
+
 local function unknown_global(_, name)
   local hint = library.MISSING[name]
   if hint then

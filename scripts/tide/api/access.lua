@@ -29,6 +29,9 @@ end
 
 
 local function identity_of(exchange)
+  if exchange.identity then
+    return exchange.identity
+  end
   local request = exchange.request
   local uid = request.peer_uid
   if uid then
@@ -38,9 +41,23 @@ local function identity_of(exchange)
 end
 
 
+local function refuse_network(exchange)
+  if not exchange.request.peer_uid then
+    return errors.new("no_such_operation", "there is nothing at " .. exchange.path)
+  end
+  local identity, err, reason = identity_of(exchange)
+  exchange.identity = identity
+  return reason and refusals.slow(exchange, err, reason) or err
+end
+
+
 -- An error unless the request may do what needs the right `needs`; fills `identity`. What
--- needs none is public, but a token that is given must be good.
+-- needs none is public, but a token that is given must be good. What needs the socket is for whoever runs the
+-- service, and for nobody else there.
 function M.check(exchange, needs)
+  if needs == "socket" then
+    return refuse_network(exchange)
+  end
   -- A third party signs; what it calls authorization is its own.
   if needs == "signature" then
     return nil

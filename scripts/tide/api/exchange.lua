@@ -45,7 +45,7 @@ local function read_tracestate(text)
 end
 
 
-function M.new(instance, request)
+function M.new(instance, request, identity)
   local trace, span, flags = read_traceparent(request:header("traceparent"))
   return setmetatable({
     instance = instance,
@@ -58,7 +58,7 @@ function M.new(instance, request)
     trace_flags = flags,
     trace_state = trace and read_tracestate(request:header("tracestate")),
     params = {},
-    identity = nil,     -- whose token it is (api/access.lua)
+    identity = identity, -- whose token it is (api/access.lua)
   }, Exchange)
 end
 

@@ -52,8 +52,8 @@ end
 
 
 -- A tree from groups of endpoints, each `{ routes = { { METHOD, PATH, needs, handler } } }`.
--- `needs` is a right (see tokens.lua), "none" or "signature". `doc` is for the API's description
--- (openapi.lua): `summary`, `description`, `query` and `headers` (lists of { name, schema, description }),
+-- `needs` is a right (see tokens.lua), "none", "signature" or "socket" (see access.lua). `doc` is for the API's
+-- description (openapi.lua): `summary`, `description`, `query` and `headers` (lists of { name, schema, description }),
 -- `body` (a schema), `answers` (by status: description, schema or type) and `problems` (codes of errors
 -- besides those that anybody may get); `unbound`, when it is not for tokens that are bound to integrations;
 -- `of` = "operation", "webhook" or "handshake" where there is one such path for each.

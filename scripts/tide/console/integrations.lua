@@ -1,0 +1,90 @@
+-- `integrations.NAME.OPERATION{…}`: what there is to call, as read-only tables that follow reloads.
+
+local suggest = require "tide.suggest"
+
+local M = {}
+
+-- What stands behind each: { kind, name, members }. Weak: it lives as long as somebody holds the table.
+local behind = setmetatable({}, { __mode = "k" })
+
+
+local function sorted(members)
+  local names = {}
+  for name in pairs(members) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+
+local function read_only(_, key)
+  error(("integrations cannot be changed here: %s"):format(tostring(key)), 2)
+end
+
+
+-- `members()` gives what there is by name now, `make(name)` the value of one.
+local function new(kind, name, members, make)
+  local proxy, made = {}, {}
+  behind[proxy] = { kind = kind, name = name, members = members }
+  return setmetatable(proxy, {
+    __index = function(_, key)
+      if members()[key] == nil then
+        error(("there is no %s %s%s"):format(kind, tostring(key), suggest.hint(key, members())), 2)
+      end
+      made[key] = made[key] or make(key)
+      return made[key]
+    end,
+    __newindex = read_only,
+    __pairs = function()
+      local values = {}
+      for _, key in ipairs(sorted(members())) do
+        values[key] = made[key] or make(key)
+      end
+      return next, values, nil
+    end,
+    __metatable = false,
+  })
+end
+
+
+--- The table `integrations`. `generation()` gives the present one, `call(integration, operation, input)` calls.
+function M.new(generation, call)
+  return new("integration", nil, function() return generation().integrations end, function(name)
+    local function operations()
+      local integration = generation().integrations[name]
+      return integration and integration.operations or {}
+    end
+    return new("operation", name, operations, function(operation)
+      return function(input)
+        return call(name, operation, input)
+      end
+    end)
+  end)
+end
+
+
+--- The sorted names in one of these tables, and the name of its integration; nil for any other value.
+---@return string[]|nil, string|nil
+function M.names(value)
+  local real = behind[value]
+  if not real then
+    return nil
+  end
+  return sorted(real.members()), real.name
+end
+
+
+--- How one is shown; nil for any other value.
+---@return string|nil
+function M.describe(value)
+  local names, integration = M.names(value)
+  if not names then
+    return nil
+  end
+  local list = #names > 0 and table.concat(names, ", ") or "none"
+  return integration and ("<%s: %s>"):format(integration, list) or ("<integrations: %s>"):format(list)
+end
+
+
+return M

@@ -1,0 +1,165 @@
+local json = require "tide.json"
+local console = require "spec.support.console"
+local support = require "spec.support.service"
+
+local SHOP = [[
+return {
+  secrets = { "api_key" },
+  operations = {
+    order = { run = function(_, input) return { item = input.item } end },
+    leak = { run = function(ctx) return { note = "key " .. ctx.secret("api_key"), plain = ctx.secret("api_key") } end },
+  },
+}
+]]
+local SECRET = "s3cret-value-of-the-shop"
+
+
+describe("the console of a service", function()
+  local project, service
+
+
+  setup(function()
+    project = support.project { ["providers/shop.lua"] = SHOP:gsub("input.item", "input.item or 1") }
+    service = project:serve { environment = { TIDEGATE_SHOP_API_KEY = SECRET } }
+  end)
+
+
+  teardown(function()
+    project:close()
+  end)
+
+
+  local function audit_lines()
+    local _, body = service:request("GET", "/api/v1/audit?action=console.line")
+    local lines = {}
+    for _, row in ipairs(body.data) do
+      lines[#lines + 1] = row.new_value.line
+    end
+    return lines, body.data
+  end
+
+
+  it("runs lines inside it, with a banner that names version, project and role", function()
+    local session = console.open(project)
+    assert.matches("^Tidegate %d+%.%d+%.%d+, .*config.lua, role admin; ", session.banner)
+    assert.equal("3", (console.run(session, "1 + 2")))
+    assert.equal('{ item = "x" }', (console.run(session, "(integrations.shop.order{ item = 'x' })")))
+    assert.equal('"serving"', (console.run(session, "status().state")))
+    assert.equal("incomplete", (session:start("f(")))
+    local text, failed = console.run(session, "error('no')")
+    assert.is_true(failed)
+    assert.matches("error: no", text, 1, true)
+    session:close()
+    assert.same({ nil, "there is no console with this id: it was closed, or the service started anew" },
+      { session:start("1") })
+  end)
+
+
+  it("is not there over the network", function()
+    for _, each in ipairs {
+      { "POST", "" }, { "GET", "/x/output" }, { "POST", "/x/lines" }, { "DELETE", "/x/lines" }, { "DELETE", "/x" },
+    } do
+      for _, token in ipairs { service.token, false } do
+        local status, body = service:request(each[1], "/api/v1/console" .. each[2], { token = token, json = {} })
+        assert.equal(404, status)
+        assert.equal("no_such_operation", body.code)
+      end
+    end
+  end)
+
+
+  it("shows no secret", function()
+    local session = console.open(project)
+    local text = console.run(session, "(integrations.shop.leak{})")
+    assert.is_nil(text:find(SECRET, 1, true))
+    assert.matches("[redacted]", text, 1, true)
+    text = console.run(session, "print(integrations.shop.leak{}.plain) json(integrations.shop.leak{})")
+    assert.is_nil(text:find(SECRET, 1, true))
+    text = console.run(session, "error(integrations.shop.leak{}.plain)")
+    assert.is_nil(text:find(SECRET, 1, true))
+    console.run(session, "local a = '" .. SECRET .. "'")
+    assert.is_nil(json.encode((audit_lines())):find(SECRET, 1, true))
+    session:close()
+  end)
+
+
+  it("notes what admins and operators run in the audit log", function()
+    local session = console.open(project, { role = "operator" })
+    console.run(session, "local noted = 'a line of an operator'")
+    console.run(session, "x = [[" .. ("long "):rep(1000) .. "]]")
+    local viewer = console.open(project, { role = "viewer" })
+    console.run(viewer, "local noted = 'a line of a viewer'")
+    local lines, rows = audit_lines()
+    assert.equal(1000, #lines[1])
+    assert.equal("local noted = 'a line of an operator'", lines[2])
+    assert.equal("console", rows[1].actor)
+    assert.is_nil(json.encode(lines):find("a line of a viewer", 1, true))
+    session:close()
+    viewer:close()
+  end)
+
+
+  it("takes rights away with a role, and gives none", function()
+    local viewer = console.open(project, { role = "viewer" })
+    local text, failed = console.run(viewer, "integrations.shop.order{}")
+    assert.is_true(failed)
+    assert.matches("^forbidden: ", text)
+    viewer:close()
+    local status, body = console.client(project):request("POST", "/api/v1/console", { role = "root" })
+    assert.equal(400, status)
+    assert.equal("#/role", body.errors[1].pointer)
+  end)
+
+
+  it("cancels a line, and waits for output no longer than asked", function()
+    local session = console.open(project)
+    session:start("print('a') sleep(60)")
+    assert.equal("a\n", (session:read(2)))
+    assert.same({ "", "running" }, { select(1, session:read(0.05)), "running" })
+    session:cancel()
+    assert.equal("cancelled\n", (console.drain(session)))
+    session:close()
+  end)
+
+
+  it("keeps sixteen, and closes the one that was left alone longest for another", function()
+    local opened = {}
+    for index = 1, 17 do
+      opened[index] = console.open(project)
+    end
+    assert.is_nil(opened[1]:start("1"))
+    assert.equal("1", (console.run(opened[2], "1")))
+    for _, session in ipairs(opened) do
+      session:close()
+    end
+  end)
+
+
+  it("refuses what it does not understand", function()
+    local client = console.client(project)
+    local session = console.open(project)
+    for _, each in ipairs {
+      { "POST", "/api/v1/console", { rule = "admin" } },
+      { "POST", "/api/v1/console", { width = "wide" } },
+      { "POST", session.path .. "/lines", { text = 5 } },
+      { "GET", session.path .. "/output?wait=100" },
+      { "POST", session.path .. "/complete", { text = 1 } },
+    } do
+      local status = client:request(table.unpack(each))
+      assert.equal(400, status, each[2])
+    end
+    session:close()
+  end)
+
+
+  it("lives on when a line needs more memory than there is", function()
+    local session = console.open(project)
+    local text, failed = console.run(session, "t = {} for i = 1, 1e9 do t[i] = string.rep('x', 1000) .. i end")
+    assert.is_true(failed)
+    assert.matches("memory", text)
+    assert.equal("1", (console.run(session, "1")))
+    local status = service:request("GET", "/health")
+    assert.equal(200, status)
+    session:close()
+  end)
+end)
