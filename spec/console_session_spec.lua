@@ -161,7 +161,7 @@ describe("a console", function()
     assert.matches("input1:1: while true do end", text, 1, true)
     assert.matches("^stopped:", (run "while true do pcall(error) end"))
     assert.matches("^stopped:", (run "pcall(function() while true do end end) return 1"))
-    assert.matches("^stopped:", (run "local x<close> = setmetatable({}, { __close = function() repeat until nil end })"))
+    assert.matches("^stopped:", (run "local x<close> = setmetatable({}, {__close = function() repeat until nil end})"))
     assert.equal("2", run "1 + 1")
   end)
 

@@ -23,7 +23,7 @@ M.MEMBERS = {
 
 
 local function overview()
-  local lines = { "Lines are Lua; the value of an expression is shown and kept in _. Verbs begin with a dot: .help", "" }
+  local lines = { "Lines are Lua; the value of an expression is shown and kept in _; verbs begin with a dot: .help" }
   for _, member in ipairs(M.MEMBERS) do
     lines[#lines + 1] = ("  %-13s %s"):format(member[1], member[2])
   end
