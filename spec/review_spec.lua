@@ -380,6 +380,8 @@ local _ = {
       provider(nil, 'secrets = { "app_key" },', 'ctx.secret("ap_key")'))
     assert.equal('the secret ap_key is read and not declared (did you mean api_key?): add it to secrets = { "ap_key" }',
       findings[2].message)
+    assert_clean(provider(nil, 'secrets = { "api_key", "webhook_secret" },\n'
+      .. 'webhooks = { signature = { scheme = "hmac-sha256", header = "X-Signature" }, on = {} },'))
     project:write("scripts/shared.lua", "local M = {}\nfunction M.f(ctx) return ctx.secret('other') end\nreturn M")
     findings = assert_finds({ "providers/acme.lua:1 undeclared_secret error" },
       provider('local shared = require "shared"', nil, "shared.f(ctx)"))
@@ -475,6 +477,15 @@ local _ = {
       local places = findings_of()
       assert.equal(180, #places)
       assert.equal("providers/acme.lua:181 undeclared_global error", places[180])
+    end)
+
+
+    it("whose table raises when it is looked at", function()
+      project:write("providers/acme.lua", [[
+return { operations = { track = setmetatable({ run = function() end }, {
+  __index = function(_, key) if key == "input" then error("not " .. key) end end,
+}) } }]])
+      assert_one_fault("providers/acme%.lua:1: could not be reviewed: .*not input %(review%)")
     end)
 
 

@@ -68,10 +68,13 @@ local function review_one(of)
 end
 
 
-local function not_reviewed(of, words)
-  return { file = of.path, line = 1, rule = "review", severity = "warning",
+local function not_reviewed(of, words, severity)
+  return { file = of.path, line = 1, rule = "review", severity = severity or "warning",
     message = "could not be reviewed: " .. message.clean(words, 500) }
 end
+
+
+local STOPPED = { out_of_memory = "it needs too much memory", script_timeout = "it takes too long" }
 
 
 -- The findings of one file. What is too large to be looked at within the budget is said.
@@ -80,11 +83,8 @@ local function bounded(of)
     return of.unreadable and { not_reviewed(of, of.unreadable) } or {}
   end
   local ok, found, kind = task.guard(review_one, of)
-  if not ok and not kind then
-    error(found, 0)
-  end
   if not ok then
-    return { not_reviewed(of, kind == "out_of_memory" and "it needs too much memory" or "it takes too long") }
+    return { not_reviewed(of, STOPPED[kind] or message.clean(found), not kind and "error" or nil) }
   end
   local over = #found - M.MAX_FINDINGS_PER_FILE
   if over > 0 then

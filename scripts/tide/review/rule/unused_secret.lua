@@ -1,6 +1,8 @@
 -- Secrets that are declared and not read.
 
+local provider_auth = require "tide.provider_auth"
 local secret_use = require "tide.review.secret_use"
+local signatures = require "tide.webhook.signatures"
 
 local M = {}
 
@@ -20,22 +22,22 @@ local function may_read_any(of)
 end
 
 
-local function named_by(definition, names)
-  for _, value in pairs(type(definition) == "table" and definition or {}) do
-    if type(value) == "string" then
-      names[value] = true
-    end
+local function add_values(names, by_field)
+  for _, name in pairs(by_field) do
+    names[name] = true
   end
 end
 
 
 -- Everything that auth, tls, signatures or calls of ctx.secret name.
 local function used_names(of, uses)
-  local names = {}
-  named_by(of.provider.auth, names)
-  named_by(of.provider.tls, names)
+  local names, auth = {}, of.provider.auth
+  if type(auth) == "table" then
+    add_values(names, select(2, provider_auth.check(auth)))
+  end
+  add_values(names, of.provider.tls or {})
   for _, definition in pairs(of.provider.webhooks or {}) do
-    named_by(definition.signature, names)
+    add_values(names, select(2, signatures.check(definition.signature)))
   end
   for _, use in ipairs(uses) do
     names[use.name] = true
