@@ -286,6 +286,32 @@ describe("provider contract", function()
   end)
 
 
+  it("asks tables for inherited members once, and never when they are in use", function()
+    local is_checked = false
+    local base = { mock = print, event_type = "type" }
+    local function inherit(_, key)
+      assert(not is_checked, "asked for " .. key)
+      return base[key]
+    end
+    local function new(members) return setmetatable(members, { __index = inherit }) end
+    local made = assert(provider.check({
+      auth = new { scheme = "basic", username = "user", password = "word" },
+      tls = new { certificate = "own", key = "key" },
+      operations = { a = new { run = print } },
+      webhooks = { one = new { signature = "none", on = {} } },
+    }, "acme", "p.lua", ""))
+    is_checked = true
+    local operation, webhook = made.operations.a.definition, made.webhooks.one
+    assert.equal(print, operation.mock)
+    assert.is_nil(operation.fallback)
+    assert.equal("type", webhook.event_type)
+    assert.is_nil(webhook.ordering_key)
+    assert.same({ scheme = "basic", username = "user", password = "word" }, made.auth)
+    assert.is_nil(made.auth.token_url)
+    assert.same({ certificate = "own", key = "key" }, made.tls)
+  end)
+
+
   describe("with webhooks", function()
     local function faults_in(fields)
       local source = "return { webhooks = { signature = \"none\", on = {}, " .. fields .. " } }"

@@ -149,6 +149,17 @@ function Check:secret(name, keys)
 end
 
 
+-- The members of a table that the contract knows. A metatable has its say now, inside the check's budget, and never
+-- again.
+local function members_of(definition, known)
+  local members = {}
+  for key in pairs(known) do
+    members[key] = definition[key]
+  end
+  return members
+end
+
+
 -- Parts -----------------------------------------------------------------------------------------
 
 
@@ -181,9 +192,10 @@ local function check_hosts(check, hosts)
 end
 
 
+-- A scheme's definition without a metatable; a function stays as it is.
 local function check_auth(check, auth)
   if type(auth) ~= "table" then
-    return
+    return auth
   end
   local faults, secrets = provider_auth.check(auth)
   for _, fault in ipairs(faults) do
@@ -192,12 +204,16 @@ local function check_auth(check, auth)
   for _, field in ipairs(sorted(secrets)) do
     check:secret(secrets[field], { "auth", field })
   end
+  local scheme = provider_auth.schemes[auth.scheme]
+  local plain = members_of(auth, scheme and scheme.fields or {})
+  plain.scheme = auth.scheme
+  return plain
 end
 
 
 local function check_tls(check, tls)
   if tls == nil then
-    return
+    return nil
   end
   for _, field in ipairs(sorted(tls)) do
     if not provider_auth.tls_fields[field] then
@@ -211,6 +227,7 @@ local function check_tls(check, tls)
   if tls.key ~= nil and tls.certificate == nil then
     check:fault({ "tls", "key" }, "is of no use without a certificate")
   end
+  return members_of(tls, provider_auth.tls_fields)
 end
 
 
@@ -295,7 +312,7 @@ local function check_operation(check, name, definition)
     name = name,
     summary = good.summary,
     description = good.description,
-    definition = definition,
+    definition = members_of(definition, contract.operation),
     input = compile_schema(check, good.input, below(keys, "input"), "in"),
     output = compile_schema(check, good.output, below(keys, "output"), "out"),
     cacheable = cache ~= nil,
@@ -390,6 +407,7 @@ local function check_webhook(check, definition, keys)
   check_readers(check, good, keys)
   check_respond(check, good.respond, keys)
   check_handlers(check, good.on, keys)
+  return members_of(definition, contract.webhook)
 end
 
 
@@ -409,18 +427,18 @@ local function check_webhooks(check, webhooks)
     return nil
   end
   if is_single(webhooks) then
-    check_webhook(check, webhooks, { "webhooks" })
-    return { [""] = webhooks }
+    return { [""] = check_webhook(check, webhooks, { "webhooks" }) }
   end
+  local definitions = {}
   for _, name in ipairs(sorted(webhooks)) do
     if not settings_type.is_name(name) then
       local hint = suggest.hint(name, contract.webhook)
       check:fault({ "webhooks", name }, "is neither a key of a webhook nor a name for one" .. hint)
     else
-      check_webhook(check, webhooks[name], { "webhooks", name })
+      definitions[name] = check_webhook(check, webhooks[name], { "webhooks", name })
     end
   end
-  return webhooks
+  return definitions
 end
 
 
@@ -480,12 +498,12 @@ function M.check(definition, name, path, source)
   local provider = {
     name = name, type = kind_of(good), path = path, summary = good.summary,
     description = good.description,
-    hosts = check_hosts(check, good.hosts), auth = good.auth, tls = good.tls,
+    hosts = check_hosts(check, good.hosts),
     classify = good.classify,
     health = good.health, self_test = good.self_test, definition = definition,
   }
-  check_auth(check, good.auth)
-  check_tls(check, good.tls)
+  provider.auth = check_auth(check, good.auth)
+  provider.tls = check_tls(check, good.tls)
   provider.config = check_config(check, good.config)
   provider.operations = check_operations(check, good.operations)
   provider.webhooks = check_webhooks(check, good.webhooks)
