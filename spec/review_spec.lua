@@ -1,4 +1,5 @@
 local json = require "tide.json"
+local review = require "tide.review"
 local support = require "spec.support.service"
 
 
@@ -485,7 +486,18 @@ local _ = {
 return { operations = { track = setmetatable({ run = function() end }, {
   __index = function(_, key) if key == "input" then error("not " .. key) end end,
 }) } }]])
-      assert_one_fault("providers/acme%.lua:1: could not be reviewed: .*not input %(review%)")
+      assert_one_fault("providers/acme%.lua:2: not input %(while the provider was checked%)")
+    end)
+
+
+    it("also when a rule fails, which is said", function()
+      local rules = review.rules()
+      rules[#rules + 1] = { name = "faulty", kinds = { config = true }, review = function() error("a bug") end }
+      finally(function() rules[#rules] = nil end)
+      local found = review.run({ config_path = "config.lua", config_text = "return {}", files = {}, scripts = {} }, nil)
+      assert.equal(1, #found)
+      assert.equal("error", found[1].severity)
+      assert.matches("could not be reviewed: .*a bug", found[1].message)
     end)
 
 
