@@ -386,6 +386,7 @@ describe("the configuration of an integration over the API", function()
     local faults = table.concat(status.data.generation.errors, "\n")
     assert.matches("run%-time settings: shop.cache_ttl_seconds: expected a number from 0 to 31536000, got %-5", faults)
     assert.matches("run%-time settings: shop.slow_call_ms: expected a number", faults)
+    assert.matches("a provider or a run%-time setting is left out", service:stdout())
     changed { max_retries = 8 }
     assert.equal(0, service:stop())
     local row = project:query("SELECT max_retries, cache_ttl_seconds, settings FROM integration_configs")[1]

@@ -100,7 +100,7 @@ end
 function Service:load_secrets()
   local getenv = self.project.sources.getenv
   local built = self.live:current()
-  log_faults(built.errors, "a provider did not load")
+  log_faults(built.errors, "a provider or a run-time setting is left out")
   self.secret_files = secret_files.new(built, getenv)
   local faults, message = secrets_store.load(built, getenv)
   if not faults then
