@@ -184,8 +184,8 @@ describe("random webhooks", function()
   end
 
 
-  -- Of every kind, also such as are no keys.
-  local SECRETS = { "k", "", "whpk_", "whsec_", "whsec_*", "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+  -- Of every kind, also such as are no keys. None so short that garbage may hold it by chance.
+  local SECRETS = { "one key", "", "whpk_", "whsec_", "whsec_*", "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
     keys.ec_public, keys.rsa_public, keys.ed25519_public, ("00"):rep(32), "\0 key" }
 
 
