@@ -184,9 +184,9 @@ describe("random webhooks", function()
   end
 
 
-  -- Of every kind, also such as are no keys. None so short that garbage may hold it by chance.
+  -- Of every kind, also such as are no keys. None is among the pieces of garbage.
   local SECRETS = { "one key", "", "whpk_", "whsec_", "whsec_*", "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
-    keys.ec_public, keys.rsa_public, keys.ed25519_public, ("00"):rep(32), "\0 key" }
+    keys.ec_public, keys.rsa_public, keys.ed25519_public, ("01"):rep(32), "\0 key" }
 
 
   it("raise nothing and pass nothing, whatever they are", function()
