@@ -14,6 +14,8 @@ files["bench/json_decode.lua"] = { std = "min" }
 -- config.lua sees `env` and nothing else.
 files["**/config.lua"] = { std = "none", read_globals = { "env" } }
 -- These are code of the framework, about such files.
-for _, path in ipairs { "scripts/tide/api/config.lua", "scripts/tide/cli/config.lua" } do
+for _, path in ipairs {
+  "scripts/tide/api/config.lua", "scripts/tide/cli/config.lua", "scripts/tide/console/verbs/config.lua",
+} do
   files[path] = { std = "lua54" }
 end

@@ -10,8 +10,8 @@ local router = require "tide.api.router"
 local M = {}
 
 local GROUPS = {
-  "calls", "webhooks", "integrations", "config", "policies", "secrets", "events", "alerts", "audit", "logs", "health",
-  "metrics", "windows", "status", "reload", "tokens", "openapi", "console", "page",
+  "calls", "webhooks", "integrations", "config", "policies", "cache", "secrets", "events", "alerts", "audit", "logs",
+  "health", "metrics", "windows", "status", "reload", "tokens", "openapi", "console", "page",
 }
 
 

@@ -1,12 +1,14 @@
 -- Text in aligned columns, for people.
 
+local plain_text = require "tide.console.plain_text"
+
 local M = {}
 
 local GAP <const> = "  "
 
 
 local function width_of(text)
-  return utf8.len(text) or #text
+  return utf8.len(text) and plain_text.width(text) or #text
 end
 
 

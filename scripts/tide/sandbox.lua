@@ -81,6 +81,18 @@ function M.module(name)
 end
 
 
+--- The members of a module as scripts see it; nil for any other value. To be read only.
+---@param value any
+---@return table|nil
+function M.members(value)
+  for _, known in pairs(views) do
+    if rawequal(known, value) then
+      return debug.getmetatable(value).__index
+    end
+  end
+end
+
+
 local function unknown_global(_, name)
   local hint = library.MISSING[name]
   if hint then

@@ -18,28 +18,41 @@ local function sorted(members)
 end
 
 
+-- Keys are what a line gives; no code of theirs runs.
+local function text_of(key)
+  return type(key) == "string" and key or type(key)
+end
+
+
 local function read_only(_, key)
-  error(("integrations cannot be changed here: %s"):format(tostring(key)), 2)
+  error("integrations cannot be changed here: " .. text_of(key), 2)
 end
 
 
 -- `members()` gives what there is by name now, `make(name)` the value of one.
 local function new(kind, name, members, make)
   local proxy, made = {}, {}
-  behind[proxy] = { kind = kind, name = name, members = members }
+  local function get(key)
+    if members()[key] == nil then
+      return nil
+    end
+    made[key] = made[key] or make(key)
+    return made[key]
+  end
+  behind[proxy] = { kind = kind, name = name, members = members, get = get }
   return setmetatable(proxy, {
     __index = function(_, key)
-      if members()[key] == nil then
-        error(("there is no %s %s%s"):format(kind, tostring(key), suggest.hint(key, members())), 2)
+      local value = get(key)
+      if value == nil then
+        error(("there is no %s %s%s"):format(kind, text_of(key), suggest.hint(key, members())), 2)
       end
-      made[key] = made[key] or make(key)
-      return made[key]
+      return value
     end,
     __newindex = read_only,
     __pairs = function()
       local values = {}
       for _, key in ipairs(sorted(members())) do
-        values[key] = made[key] or make(key)
+        values[key] = get(key)
       end
       return next, values, nil
     end,
@@ -72,6 +85,12 @@ function M.names(value)
     return nil
   end
   return sorted(real.members()), real.name
+end
+
+
+--- A member of one of these tables, or nil; runs nothing of a script's.
+function M.member(value, name)
+  return behind[value].get(name)
 end
 
 
