@@ -74,7 +74,7 @@ end
 --- Waits until `condition` holds.
 function Screen:wait(what, condition, seconds)
   local ok, value = pcall(service.wait, what, condition, seconds)
-  return ok and value or error(("%s\non the screen:\n%s"):format(value, self:all()), 2)
+  return ok and value or error(("%s\non the screen:\n%s"):format(value, self:text()), 2)
 end
 
 
