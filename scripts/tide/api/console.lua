@@ -2,16 +2,10 @@
 
 local host = require "tide.host"
 local json = require "tide.json"
-local log = require "tide.log"
-local redact = require "tide.redact"
-local store = require "tide.store"
-local task = require "tide.task"
-local text = require "tide.text"
 local time = require "tide.time"
-local audit = require "tide.audit"
 local errors = require "tide.errors"
 local tokens = require "tide.tokens"
-local plain_text = require "tide.console.plain_text"
+local record = require "tide.console.record"
 local sessions = require "tide.console.sessions"
 local exchange = require "tide.api.exchange"
 local health = require "tide.api.health"
@@ -21,36 +15,12 @@ local M = {}
 local WAIT_SECONDS_MAX = 20
 -- A service that stops waits for nobody's console.
 local LOOK_SECONDS = 1
-local NOTED_BYTES_MAX = 1000
-local SEARCHED_BYTES_MAX = 65536
-local NOTE_SECONDS = 5
 
 -- Of this worker.
 local open_sessions = sessions.new()
 
 
 -- Opening -----------------------------------------------------------------------------------------
-
-
-local function noted_text(line)
-  local shown = plain_text.safe(redact.text(line:sub(1, SEARCHED_BYTES_MAX)))
-  return text.truncate(shown, NOTED_BYTES_MAX)
-end
-
-
--- What notes the lines of a console in the audit log, before they run. A store that does not take it keeps
--- nobody from the console.
-local function audit_line(identity, trace_id)
-  return function(line)
-    local noted, done, message = task.timeout(NOTE_SECONDS, store.transaction, {
-      audit.statement("console.line", "console", nil, { line = noted_text(line) },
-        { actor = identity.name, trace_id = trace_id }),
-    })
-    if not (noted and done) then
-      log.error("a line of the console could not be noted in the audit log", { error = message or done })
-    end
-  end
-end
 
 
 -- The identity of a console; nil and an error. A role may only take rights away.
@@ -107,7 +77,7 @@ local function open(current)
   end
   local id, session = open_sessions:open {
     instance = current.instance, identity = identity, width = body.width, is_color = body.is_color,
-    project = project_path(), on_line = identity.rights.operate and audit_line(identity, current.trace_id) or nil,
+    project = project_path(), on_line = record.of(identity, current.trace_id),
   }
   return { status = 201, json = { data = { id = id, banner = session.banner } } }
 end
