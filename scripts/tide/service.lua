@@ -318,8 +318,8 @@ function Service:start(options)
   end
   host.publish(health.STATE, "serving")
   self:start_tasks()
-  log.info(("listening on %s with %d workers"):format(table.concat(self.shown, ", "),
-    self.project.config.workers), {
+  local where = #self.shown > 0 and table.concat(self.shown, ", ") or "the Unix socket alone"
+  log.info(("listening on %s with %d workers"):format(where, self.project.config.workers), {
     addresses = self.shown, workers = self.project.config.workers, version = host.version,
     pid = host.process().pid, generation = generation.describe(self.live:current()),
     migrations_applied = self.migrations, project_migrations_applied = self.project_migrations,

@@ -79,6 +79,16 @@ function Prompt:fail(message)
 end
 
 
+function Prompt:greet()
+  if self.session.banner then
+    self:say(self.session.banner)
+  end
+  for _, note in ipairs(self.options.notes or {}) do
+    self:say(note)
+  end
+end
+
+
 -- Running -----------------------------------------------------------------------------------------
 
 
@@ -264,10 +274,11 @@ end
 ---                     or nil and what to say
 ---   why_ended()       what to say of a session that ended by itself; nil of one that was told to
 ---   history           a path instead of the usual file
+---   notes             what to say after the session's banner, a list of sentences
 ---
 --- The exit code: 1 when the session is lost, a signal came, or, where no terminal is, a line failed.
 ---@param session table
----@param options? { recover?: function, why_ended?: function, history?: string }
+---@param options? { recover?: function, why_ended?: function, history?: string, notes?: string[] }
 ---@return integer code
 function M.run(session, options)
   options = options or {}
@@ -276,8 +287,8 @@ function M.run(session, options)
     session = session, options = options, editor = editor, is_editing = editor:is_editing(),
     is_at_start = true, has_failed = false, is_running = false,
   }, Prompt)
-  if prompt.is_editing and session.banner then
-    prompt:say(session.banner)
+  if prompt.is_editing then
+    prompt:greet()
   end
   local ok, code = pcall(task.race, {
     function() return prompt:loop() end,
