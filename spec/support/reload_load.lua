@@ -60,9 +60,14 @@ local function begin_change(changes)
 end
 
 
+-- As editors do, without waiting for the disk: that would hold up who calls, in the same process.
 function Load:save()
   local number = begin_change(self.saves)
-  self.project:write("providers/work.lua", PROVIDER:format(number, number))
+  local path = self.project.folder .. "/providers/work.lua"
+  local file = assert(io.open(path .. ".new", "w"))
+  file:write(PROVIDER:format(number, number))
+  file:close()
+  assert(os.rename(path .. ".new", path))
 end
 
 
@@ -103,19 +108,21 @@ end
 -- Calls at `rate` a second as long as `goes_on()`; each in a task of its own, so that a slow one holds up no
 -- other.
 function Load:drive(rate, phase, goes_on)
-  local started, made = time.monotonic(), 0
-  local list = {}
+  local started, made, running = time.monotonic(), 0, 0
+  local function call()
+    self:call(phase)
+    running = running - 1
+  end
   while goes_on() do
     local due = math.floor((time.monotonic() - started) * rate)
     for _ = made + 1, due do
-      list[#list + 1] = task.spawn(self.call, self, phase)
+      running = running + 1
+      task.spawn(call)
     end
     made = due
     task.sleep(TICK_SECONDS)
   end
-  for _, running in ipairs(list) do
-    running:join()
-  end
+  support.wait("the last calls", function() return running == 0 end)
 end
 
 
