@@ -123,19 +123,22 @@ function Prompt:drain()
 end
 
 
--- Runs what was typed so far, unless more has to follow; nil when the session is lost.
-function Prompt:run_input(input)
+-- Starts what was typed so far, and waits for its end unless more has to follow; nil when the session is lost.
+function Prompt:start_input(input)
   local state, message = self.session:start(input)
   self.pending = state == "incomplete" and input or nil
   if not state then
     return self:recover(message)
   end
-  if state == "incomplete" then
-    return true
-  end
+  return state == "incomplete" or self:drain()
+end
+
+
+-- The same, while Ctrl-C is meant for what runs: a service that hangs does not answer a start either.
+function Prompt:run_input(input)
   self.is_running, self.was_cancelled = true, false
   local guard <close> = setmetatable({}, { __close = function() self.is_running = false end })
-  return self:drain()
+  return self:start_input(input)
 end
 
 
