@@ -4,7 +4,8 @@ local service = require "spec.support.service"
 local tmux = require "spec.support.tmux"
 
 -- Lines: `do …` needs an `end`, `bad` does not start, `fail` fails, `run` runs until it is cancelled, `slow` for a
--- moment, `hang` is not answered for a minute, `part` prints no end of line, `lost` is not answered, `.quit` ends; all others are printed.
+-- moment, `hang` is not answered for a minute, `part` prints no end of line, `lost` is not answered, `.quit` ends;
+-- all others are printed.
 local SESSION = [[
 local prompt = require "tide.console.prompt"
 local task = require "tide.task"
@@ -221,9 +222,35 @@ describe("a prompt at a terminal", function()
     screen:wait_for_line("^tide> second$")
     screen:press("C-c", "C-r")
     screen:type("fir")
-    screen:wait_for("bck:fir")
+    screen:wait_for_line("^%(search%) fir: first$")
     screen:press("Enter")
     screen:wait_for("= second\n.*= first\ntide>$")
+  end)
+
+  it("searches for Hangul, further back, and with less", function()
+    start()
+    for _, line in ipairs { "가나 1", "가나 2", "한글" } do
+      screen:enter(line)
+      screen:wait_for("= " .. line .. "\ntide>$")
+    end
+    screen:type("typed")
+    screen:press("C-r")
+    screen:type("가나")
+    screen:wait_for_line("^%(search%) 가나: 가나 2$")
+    screen:press("C-r")
+    screen:wait_for_line("^%(search%) 가나: 가나 1$")
+    screen:press("C-r")
+    screen:wait_for_line("^%(failed search%) 가나: 가나 1$")
+    screen:press("BSpace")
+    screen:wait_for_line("^%(search%) 가: 가나 2$")
+    screen:press("Left", "Left")
+    screen:type("x")
+    screen:wait_for_line("^tide> 가나x 2$")
+    screen:press("C-u", "C-k", "C-r")
+    screen:type("한")
+    screen:wait_for_line("^%(search%) 한: 한글$")
+    screen:press("C-g")
+    screen:wait_for_line(PROMPT)
   end)
 
   it("keeps history over a restart, but not what begins with a space", function()

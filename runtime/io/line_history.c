@@ -182,6 +182,14 @@ static bool is_newest(struct line_history *history, const wchar_t *line, size_t 
          wmemcmp(event.str, line, count) == 0;
 }
 
+const wchar_t *line_history_entry(struct line_history *history, size_t number) {
+  HistEventW event;
+  int status = history_w(history->list, &event, H_FIRST);
+  for (size_t i = 1; i < number && status == 0; i++)
+    status = history_w(history->list, &event, H_NEXT);
+  return status == 0 ? event.str : NULL;
+}
+
 void line_history_add(struct line_history *history, const wchar_t *line, size_t count) {
   size_t length;
   if (count == 0 || line[0] == L' ' || is_newest(history, line, count)) return;

@@ -19,6 +19,8 @@ struct line_history *line_history_new(const char *path);
 void line_history_free(struct line_history *history);
 /* The entries, as libedit (histedit.h) knows them. */
 struct historyW *line_history_list(struct line_history *history);
+/* The n-th newest, 1 the last one; NULL: there are not so many. */
+const wchar_t *line_history_entry(struct line_history *history, size_t number);
 void line_history_add(struct line_history *history, const wchar_t *line, size_t count);
 /* Why the file is not used, once; NULL: nothing new. */
 const char *line_history_complaint(struct line_history *history);

@@ -7,32 +7,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "io/line_history.h"
 #include "io/line_keys.h"
+#include "io/line_screen.h"
+#include "io/line_search.h"
 #include "io/line_text.h"
 #include "io/terminal_guard.h"
 
-#define PROMPT_MAX 64
-#define WIDTH_DEFAULT 80
 /* The rest of a key's sequence comes at once; what has not come by then is a key of its own. */
 #define SEQUENCE_MILLISECONDS 50
 #define MARK_PASTES "\033[?2004h"
 #define MARK_NO_PASTES "\033[?2004l"
-#define MOVE_UP "\033[%dA"
-#define CLEAR_BELOW "\r\033[J"
 
 struct line_terminal {
-  EditLine *editor;
+  struct line_screen screen; /* with the editor */
   struct line_history *history;
   struct line_host host;
   int input;
-  FILE *output;
   locale_t locale, locale_before;
   struct line_keys keys;
-  wchar_t prompt[PROMPT_MAX];
   bool is_late; /* the rest of a sequence */
   bool was_cut, was_interrupted, was_abandoned;
   wchar_t *listed; /* the text at which TAB found several candidates */
@@ -47,7 +42,7 @@ static struct line_terminal *terminal_of(EditLine *editor) {
 }
 
 static bool is_full(const struct line_terminal *terminal) {
-  const LineInfoW *line = el_wline(terminal->editor);
+  const LineInfoW *line = el_wline(terminal->screen.editor);
   return (size_t)(line->lastchar - line->buffer) >= LINE_BYTES_MAX;
 }
 
@@ -59,48 +54,19 @@ static bool is_refused(struct line_terminal *terminal, const struct line_key *ke
   return true;
 }
 
-static size_t width_of_text(const wchar_t *text, size_t count) {
-  size_t width = 0;
-  for (size_t i = 0; i < count; i++) {
-    int columns = wcwidth(text[i]);
-    if (columns > 0) width += (size_t)columns;
-  }
-  return width;
-}
-
-static size_t width_of(const struct line_terminal *terminal) {
-  struct winsize size;
-  bool is_known = ioctl(fileno(terminal->output), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return is_known ? size.ws_col : WIDTH_DEFAULT;
-}
-
-/* Terminals lay long lines out anew when their size changes: the cursor is then this far below the
- * line's beginning. */
-static size_t rows_above(const struct line_terminal *terminal) {
-  const LineInfoW *line = el_wline(terminal->editor);
-  size_t width = width_of_text(terminal->prompt, wcslen(terminal->prompt)) +
-                 width_of_text(line->buffer, (size_t)(line->cursor - line->buffer));
-  return width / width_of(terminal);
-}
-
-static void draw_again(struct line_terminal *terminal) {
-  fputs(CLEAR_BELOW MARK_PASTES, terminal->output);
-  el_resize(terminal->editor);
-  el_wset(terminal->editor, EL_REFRESH);
-  fflush(terminal->output);
-}
-
 static void on_resized(struct line_terminal *terminal) {
-  size_t rows = rows_above(terminal);
-  if (rows > 0) fprintf(terminal->output, MOVE_UP, (int)rows);
-  draw_again(terminal);
+  line_screen_go_up(&terminal->screen);
+  el_resize(terminal->screen.editor);
+  line_screen_draw(&terminal->screen);
 }
 
 /* The process was stopped; whoever had the terminal meanwhile left other modes. */
 static void on_continued(struct line_terminal *terminal) {
-  el_wset(terminal->editor, EL_PREP_TERM, 0);
-  el_wset(terminal->editor, EL_PREP_TERM, 1);
-  draw_again(terminal);
+  el_wset(terminal->screen.editor, EL_PREP_TERM, 0);
+  el_wset(terminal->screen.editor, EL_PREP_TERM, 1);
+  fputs(MARK_PASTES, terminal->screen.output);
+  el_resize(terminal->screen.editor);
+  line_screen_draw(&terminal->screen);
 }
 
 /* False: nothing will come any more. */
@@ -137,7 +103,7 @@ static bool wait_for_bytes(struct line_terminal *terminal) {
 static int next_key(EditLine *editor, wchar_t *character) {
   struct line_terminal *terminal = terminal_of(editor);
   struct line_key key;
-  fflush(terminal->output);
+  fflush(terminal->screen.output);
   while (true) {
     if (line_keys_next(&terminal->keys, terminal->is_late, &key)) {
       terminal->is_late = false;
@@ -155,9 +121,15 @@ static int next_key(EditLine *editor, wchar_t *character) {
 static unsigned char on_interrupt(EditLine *editor, wint_t key) {
   (void)key;
   struct line_terminal *terminal = terminal_of(editor);
-  fputs("^C\n", terminal->output);
+  fputs("^C\n", terminal->screen.output);
   terminal->was_interrupted = true;
   return CC_EOF;
+}
+
+static unsigned char on_search(EditLine *editor, wint_t key) {
+  (void)key;
+  struct line_terminal *terminal = terminal_of(editor);
+  return line_search_run(&terminal->screen, terminal->history);
 }
 
 /* Whether the words were ambiguous at the TAB before, with the same text. */
@@ -173,15 +145,15 @@ static void remember_listed(struct line_terminal *terminal, const wchar_t *text,
 }
 
 static unsigned char list_words(struct line_terminal *terminal, const struct line_offer *offer) {
-  fputc('\n', terminal->output);
-  line_offer_list(offer, width_of(terminal), terminal->output);
-  el_wset(terminal->editor, EL_REFRESH);
+  fputc('\n', terminal->screen.output);
+  line_offer_list(offer, line_screen_width(&terminal->screen), terminal->screen.output);
+  el_wset(terminal->screen.editor, EL_REFRESH);
   return CC_NORM;
 }
 
 /* What all words begin with is put in the place of what stands there already, when it begins so. */
 static unsigned char use_offer(struct line_terminal *terminal, const struct line_offer *offer) {
-  const LineInfoW *line = el_wline(terminal->editor);
+  const LineInfoW *line = el_wline(terminal->screen.editor);
   size_t before = (size_t)(line->cursor - line->buffer);
   size_t from = line_text_characters(line->buffer, before, offer->from);
   size_t typed = before - from, common = line_offer_common(offer);
@@ -195,8 +167,8 @@ static unsigned char use_offer(struct line_terminal *terminal, const struct line
   }
   wmemcpy(inserted, offer->words[0], common);
   inserted[common] = L'\0';
-  el_wdeletestr(terminal->editor, (int)typed);
-  return el_winsertstr(terminal->editor, inserted) == 0 ? CC_REFRESH : CC_ERROR;
+  el_wdeletestr(terminal->screen.editor, (int)typed);
+  return el_winsertstr(terminal->screen.editor, inserted) == 0 ? CC_REFRESH : CC_ERROR;
 }
 
 static unsigned char on_complete(EditLine *editor, wint_t key) {
@@ -216,7 +188,7 @@ static unsigned char on_complete(EditLine *editor, wint_t key) {
 }
 
 static wchar_t *prompt_of(EditLine *editor) {
-  return terminal_of(editor)->prompt;
+  return terminal_of(editor)->screen.prompt;
 }
 
 /* --- opening and closing ------------------------------------------------------------------ */
@@ -231,9 +203,10 @@ static void bind_keys(EditLine *editor) {
   el_wset(editor, EL_EDITOR, L"emacs");
   el_wset(editor, EL_ADDFN, L"tidegate-complete", L"complete the word", on_complete);
   el_wset(editor, EL_ADDFN, L"tidegate-interrupt", L"drop the line", on_interrupt);
+  el_wset(editor, EL_ADDFN, L"tidegate-search", L"search what was typed", on_search);
   el_wset(editor, EL_BIND, L"^I", L"tidegate-complete", NULL);
   el_wset(editor, EL_BIND, L"^C", L"tidegate-interrupt", NULL);
-  el_wset(editor, EL_BIND, L"^R", L"em-inc-search-prev", NULL);
+  el_wset(editor, EL_BIND, L"^R", L"tidegate-search", NULL);
   el_wset(editor, EL_BIND, L"^W", L"ed-delete-prev-word", NULL);
   el_wset(editor, EL_BIND, L"^U", L"vi-kill-line-prev", NULL);
   for (size_t i = 0; line_keys_binding(i) != NULL; i++) {
@@ -259,16 +232,16 @@ static void enter_locale(struct line_terminal *terminal) {
 
 static int open_editor(struct line_terminal *terminal, int output) {
   int copy = dup(output);
-  terminal->output = copy < 0 ? NULL : fdopen(copy, "w");
-  if (terminal->output == NULL && copy >= 0) close(copy);
-  if (terminal->output == NULL) return -1;
-  terminal->editor = el_init_fd("tidegate", stdin, terminal->output, terminal->output,
-                                terminal->input, copy, copy);
-  return terminal->editor == NULL ? -1 : 0;
+  terminal->screen.output = copy < 0 ? NULL : fdopen(copy, "w");
+  if (terminal->screen.output == NULL && copy >= 0) close(copy);
+  if (terminal->screen.output == NULL) return -1;
+  terminal->screen.editor = el_init_fd("tidegate", stdin, terminal->screen.output,
+                                       terminal->screen.output, terminal->input, copy, copy);
+  return terminal->screen.editor == NULL ? -1 : 0;
 }
 
 static void prepare(struct line_terminal *terminal) {
-  EditLine *editor = terminal->editor;
+  EditLine *editor = terminal->screen.editor;
   el_wset(editor, EL_CLIENTDATA, terminal);
   el_wset(editor, EL_SIGNAL, 0);
   el_wset(editor, EL_PROMPT, prompt_of);
@@ -300,13 +273,13 @@ struct line_terminal *line_terminal_open(int input, int output, const char *hist
     return NULL;
   }
   prepare(terminal);
-  el_wset(terminal->editor, EL_HIST, history_w, line_history_list(terminal->history));
+  el_wset(terminal->screen.editor, EL_HIST, history_w, line_history_list(terminal->history));
   return terminal;
 }
 
 void line_terminal_close(struct line_terminal *terminal) {
-  if (terminal->editor != NULL) el_end(terminal->editor);
-  if (terminal->output != NULL) fclose(terminal->output);
+  if (terminal->screen.editor != NULL) el_end(terminal->screen.editor);
+  if (terminal->screen.output != NULL) fclose(terminal->screen.output);
   line_history_free(terminal->history);
   terminal_guard_disarm();
   if (terminal->locale != (locale_t)0) {
@@ -324,18 +297,14 @@ void line_terminal_forget(struct line_terminal *terminal) {
 /* --- reading ------------------------------------------------------------------------------ */
 
 static void set_prompt(struct line_terminal *terminal, const char *prompt) {
-  size_t count;
-  wchar_t *wide = line_text_widen(prompt, strlen(prompt), &count);
-  if (wide == NULL) return;
-  if (count >= PROMPT_MAX) count = PROMPT_MAX - 1;
-  wmemcpy(terminal->prompt, wide, count);
-  terminal->prompt[count] = L'\0';
+  wchar_t *wide = line_text_widen(prompt, strlen(prompt), NULL);
+  if (wide != NULL) line_screen_set_prompt(&terminal->screen, wide);
   free(wide);
 }
 
 static void say_complaint(struct line_terminal *terminal) {
   const char *complaint = line_history_complaint(terminal->history);
-  if (complaint != NULL) fprintf(terminal->output, "%s\n", complaint);
+  if (complaint != NULL) fprintf(terminal->screen.output, "%s\n", complaint);
 }
 
 static enum line_event_kind take_line(struct line_terminal *terminal, const wchar_t *line,
@@ -357,8 +326,8 @@ enum line_event_kind line_terminal_read(struct line_terminal *terminal, const ch
   terminal->listed = NULL;
   set_prompt(terminal, prompt);
   say_complaint(terminal);
-  fputs(MARK_PASTES, terminal->output);
-  const wchar_t *line = el_wgets(terminal->editor, &count);
+  fputs(MARK_PASTES, terminal->screen.output);
+  const wchar_t *line = el_wgets(terminal->screen.editor, &count);
   enum line_event_kind kind = LINE_END;
   if (terminal->was_interrupted)
     kind = LINE_INTERRUPT;
@@ -366,8 +335,8 @@ enum line_event_kind line_terminal_read(struct line_terminal *terminal, const ch
     kind = LINE_NONE;
   else if (line != NULL && count > 0)
     kind = take_line(terminal, line, (size_t)count, text, length);
-  if (kind == LINE_END || kind == LINE_NONE) fputc('\n', terminal->output);
-  fputs(MARK_NO_PASTES, terminal->output);
-  fflush(terminal->output);
+  if (kind == LINE_END || kind == LINE_NONE) fputc('\n', terminal->screen.output);
+  fputs(MARK_NO_PASTES, terminal->screen.output);
+  fflush(terminal->screen.output);
   return kind;
 }
