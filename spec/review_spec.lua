@@ -1,6 +1,7 @@
 local json = require "tide.json"
 local review = require "tide.review"
 local support = require "spec.support.service"
+local time = require "tide.time"
 
 
 -- A provider that has nothing to be found, with `body` before its table and `members` in it.
@@ -498,6 +499,30 @@ return { operations = { track = setmetatable({ run = function() end }, {
       assert.equal(1, #found)
       assert.equal("error", found[1].severity)
       assert.matches("could not be reviewed: .*a bug", found[1].message)
+    end)
+
+
+    it("also when a rule does not come to an end, which is said", function()
+      local rules, budget = review.rules(), review.BUDGET_MS
+      rules[#rules + 1] = { name = "endless", kinds = { config = true }, review = function() while true do end end }
+      review.BUDGET_MS = 50
+      finally(function() rules[#rules], review.BUDGET_MS = nil, budget end)
+      local found = review.run({ config_path = "config.lua", config_text = "return {}", files = {}, scripts = {} }, nil)
+      assert.equal("warning", found[1].severity)
+      assert.equal("could not be reviewed: it takes too long", found[1].message)
+    end)
+
+
+    it("of many misspelt names and many locals, in bounded time", function()
+      local lines = {}
+      for i = 1, 20000 do
+        lines[i] = ("do local name%d = nome%d end"):format(i, i)
+      end
+      project:write("providers/acme.lua", ("local function _f()\n%s\nend\n%s"):format(table.concat(lines, "\n"),
+        provider()))
+      local started = time.monotonic()
+      assert.equal(201, #findings_of())
+      assert.is_true(time.monotonic() - started < 9)
     end)
 
 

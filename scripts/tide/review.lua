@@ -15,8 +15,8 @@ local task = require "tide.task"
 local M = {}
 
 local RULES = "scripts/tide/review/rule/"
--- CPU time for one file.
-local BUDGET_MS = 20000
+-- CPU time for reading one file, and for reviewing it.
+M.BUDGET_MS = 20000
 M.MAX_FINDINGS_PER_FILE = 200
 
 local rules
@@ -103,10 +103,10 @@ end
 function M.run(sources, generation)
   local all = {}
   local subjects = subject.all(sources, generation, function(label)
-    task.budget(BUDGET_MS, label)
+    task.budget(M.BUDGET_MS, label)
   end)
   for _, of in ipairs(subjects) do
-    task.budget(BUDGET_MS, "reviewing " .. of.path)
+    task.budget(M.BUDGET_MS, "reviewing " .. of.path)
     local found = bounded(of)
     table.move(found, 1, #found, #all + 1, all)
   end

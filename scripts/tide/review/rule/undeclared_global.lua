@@ -5,6 +5,9 @@ local suggest = require "tide.suggest"
 
 local M = {}
 
+-- So many names are compared with so many that there are; a file with more faults has other troubles than misspelling.
+local MAX_HINTS, MAX_CANDIDATES = 50, 1000
+
 M.name = "undeclared_global"
 M.severity = "error"
 M.kinds = { provider = true, script = true, config = true }
@@ -45,15 +48,16 @@ local function candidates(of, known)
   for name in pairs(known) do
     names[name] = true
   end
-  for _, variable in ipairs(of.source.variables) do
-    names[variable.name] = true
+  local variables = of.source.variables
+  for i = 1, math.min(#variables, MAX_CANDIDATES) do
+    names[variables[i].name] = true
   end
   return names
 end
 
 
 local function read_words(of, use, names)
-  local hint = suggest.hint(use.name, names)
+  local hint = names and suggest.hint(use.name, names) or ""
   if of.kind == "config" then
     return ("%s is not known: config.lua sees env and nothing else%s"):format(use.name, hint)
   end
@@ -86,7 +90,7 @@ function M.review(of)
     local place = use.name .. ":" .. use.line
     if not is_explained and not seen[place] then
       seen[place] = true
-      found[#found + 1] = { line = use.line, message = words_of(of, use, names) }
+      found[#found + 1] = { line = use.line, message = words_of(of, use, #found < MAX_HINTS and names or nil) }
     end
   end
   return found
