@@ -126,17 +126,25 @@ function Screen:modes()
 end
 
 
---- The process that was started last in the shell's foreground, by a part of its command line.
+local function read_process(pid, name)
+  local file = io.open(("/proc/%s/%s"):format(pid, name))
+  local text = file and file:read("a") or ""
+  if file then
+    file:close()
+  end
+  return text
+end
+
+
+--- A process that the shell has started, by a part of its command line.
 function Screen:find_process(part)
   local shell = self:tmux("display-message", "-p", "#{pane_pid}"):match("%d+")
-  local pipe = assert(io.popen(("ps -o pid=,args= --ppid %s"):format(shell)))
-  local listed = pipe:read("a")
-  pipe:close()
-  for pid, args in listed:gmatch("(%d+) ([^\n]*)") do
-    if args:find(part, 1, true) then
+  for pid in read_process(shell, ("task/%s/children"):format(shell)):gmatch("%d+") do
+    if read_process(pid, "cmdline"):find(part, 1, true) then
       return pid
     end
   end
+  error("no process of the shell has in its command line: " .. part, 2)
 end
 
 
