@@ -1,4 +1,6 @@
 local json = require "tide.json"
+local task = require "tide.task"
+local time = require "tide.time"
 local console = require "spec.support.console"
 local support = require "spec.support.service"
 
@@ -160,6 +162,47 @@ describe("the console of a service", function()
     assert.equal("1", (console.run(session, "1")))
     local status = service:request("GET", "/health")
     assert.equal(200, status)
+    session:close()
+  end)
+
+
+  it("keeps no service from stopping", function()
+    local other = support.project {}
+    finally(function() other:close() end)
+    local running = other:serve()
+    local session = console.open(other)
+    session:start("print('here') sleep(600)")
+    assert.equal("here\n", (session:read(5)))
+    local reader = task.spawn(session.read, session, 20)
+    local began = time.monotonic()
+    running:signal("TERM")
+    assert.equal(0, running:wait())
+    assert.is_true(time.monotonic() - began < 6)
+    reader:join()
+    assert.is_true(session.ended)
+  end)
+
+
+  it("takes what is long, and refuses what is too long", function()
+    local session = console.open(project)
+    assert.equal("200000", (console.run(session, "#'" .. ("x"):rep(200000) .. "'")))
+    local state, message = session:start(("x"):rep(300000))
+    assert.is_nil(state)
+    assert.equal("the input is longer than 262144 bytes", message)
+    state, message = session:start(("x"):rep(2000000))
+    assert.is_nil(state)
+    assert.is_string(message)
+    assert.equal("1", (console.run(session, "1")))
+    session:close()
+  end)
+
+
+  it("gives what is printed without end to whoever reads, and runs on meanwhile", function()
+    local session = console.open(project)
+    session:start("local text = ('x'):rep(500) for i = 1, 5000 do print(text, i) end")
+    local text = console.drain(session)
+    assert.is_true(#text > 2500000)
+    assert.matches("x\t5000\n$", text)
     session:close()
   end)
 end)

@@ -578,8 +578,6 @@ end)
 
 
 describe("the frozen clock", function()
-  local time = require "tide.time"
-
   before_each(host.freeze_clock)
   after_each(host.thaw_clock)
 

@@ -30,8 +30,9 @@ local function safe(text)
 end
 
 
--- "input3:2: words" -> words, "input3", 2
+-- "input3:2: words" -> words, "input3", 2. What a line's last call raises at its caller names the framework.
 local function split(text)
+  text = text:gsub("^scripts/tide/[%w_/]+%.lua:%d+: ", "")
   local name, line, words = text:match("^(input%d+):(%d+): (.*)$")
   if name then
     return words, name, math.tointeger(tonumber(line))

@@ -46,9 +46,9 @@ local function is_unread(entry, now, seconds)
 end
 
 
--- For as long as there are consoles.
+-- Until cancelled.
 function Sessions:sweep()
-  while self.count > 0 do
+  while true do
     task.sleep(self.sweep_seconds)
     local now = time.monotonic()
     for _, entry in pairs(self.by_id) do
@@ -57,7 +57,6 @@ function Sessions:sweep()
       end
     end
   end
-  self.sweeper = nil
 end
 
 
@@ -94,6 +93,10 @@ function Sessions:close(id)
     self.by_id[id] = nil
     self.count = self.count - 1
     entry.session:close()
+  end
+  if self.count == 0 and self.sweeper then
+    self.sweeper:cancel()
+    self.sweeper = nil
   end
 end
 
