@@ -59,6 +59,9 @@ local ACTIONS = [[
 answers are not kept yet: at most 1,000, `batch_concurrency` at a time. It says how many entries there are
 and which inputs failed.
 
+`GET /api/v1/integrations/NAME/cache` counts what is kept and how often it served; with `operation=` the entries
+of that one.
+
 `DELETE /api/v1/integrations/NAME/cache?operation=&pattern=` deletes entries, those of mock mode too, and
 says how many. Keys read `OPERATION:canonical JSON`; `*` stands for any run of bytes, `?` for one. Without
 `operation` the keys of `ctx.cache` are meant as well.
