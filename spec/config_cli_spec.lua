@@ -1,6 +1,6 @@
 local json = require "tide.json"
 local columns = require "tide.columns"
-local config_text = require "tide.config_text"
+local config_text = require "tide.settings.text"
 local support = require "spec.support.service"
 
 local SHOP <const> = [[
@@ -148,7 +148,7 @@ end)
 
 describe("what tidegate config shows at a terminal", function()
   it("is aligned, whatever the script", function()
-    assert.equal("a    bb\n값    c\nddd  e\n", columns.text { { "a", "bb" }, { "값", "c" }, { "ddd", "e" } })
+    assert.equal("a    bb\n값   c\nddd  e\n", columns.text { { "a", "bb" }, { "값", "c" }, { "ddd", "e" } })
   end)
 
 

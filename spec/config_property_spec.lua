@@ -1,7 +1,7 @@
 local json = require "tide.json"
 local schema = require "tide.schema"
 local settings = require "tide.settings"
-local settings_shape = require "tide.settings_shape"
+local settings_shape = require "tide.settings.shape"
 local support = require "spec.support.service"
 local values = require "spec.support.random_settings"
 

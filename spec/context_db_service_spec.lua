@@ -124,7 +124,7 @@ describe("the project's database in a service", function()
 
   it("is brought up to date at the start and by `tidegate migrate`, and by neither twice", function()
     local running = project:serve()
-    assert.matches('"project_migrations_applied":1', running:stdout())
+    service.wait("the log", function() return running:stdout():find('"project_migrations_applied":1', 1, true) end)
     assert.equal(0, running:stop())
     project:write("migrations/002_more.sql", "INSERT INTO counters VALUES ('more', 7)")
     local code, out = project:run({ "migrate", "--json" })

@@ -1,7 +1,7 @@
 -- ctx.db.transaction: in operations, and once per event in webhook handlers.
 
 local tables = require "spec.support.project_tables"
-local context_db = require "tide.context_db"
+local context_db = require "tide.context.db"
 local database = require "tide.database"
 local markers = require "tide.markers"
 local t = require "tide.test"

@@ -1,5 +1,5 @@
 local json = require "tide.json"
-local markdown = require "tide.markdown"
+local markdown = require "tide.docs.markdown"
 local openapi = require "spec.support.openapi"
 local service = require "spec.support.service"
 

@@ -3,7 +3,7 @@ local json = require "tide.json"
 local task = require "tide.task"
 local call = require "tide.call"
 local live = require "tide.live"
-local rollout = require "tide.rollout"
+local rollout = require "tide.reload.rollout"
 
 
 local function provider(value, more)

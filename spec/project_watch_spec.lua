@@ -1,6 +1,6 @@
 local host = require "tide.host"
 local log = require "tide.log"
-local project_watch = require "tide.project_watch"
+local project_watch = require "tide.reload.project_watch"
 local support = require "spec.support.service"
 local task = require "tide.task"
 local time = require "tide.time"

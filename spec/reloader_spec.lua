@@ -3,8 +3,8 @@
 local task = require "tide.task"
 local live = require "tide.live"
 local project = require "tide.project"
-local reloader = require "tide.reloader"
-local request = require "tide.reload_request"
+local reloader = require "tide.reload.reloader"
+local request = require "tide.reload.request"
 local opened_store = require "spec.support.store"
 local support = require "spec.support.service"
 

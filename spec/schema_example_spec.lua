@@ -2,7 +2,7 @@ local json = require "tide.json"
 local pattern_sample = require "tide.pattern_sample"
 local re = require "tide.re"
 local schema = require "tide.schema"
-local schema_example = require "tide.schema_example"
+local schema_example = require "tide.schema.example"
 local time = require "tide.time"
 
 

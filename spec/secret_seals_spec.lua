@@ -13,7 +13,7 @@ local KILLS_MAX <const> = 40
 -- Run on the project's store: seals COUNT secrets, or says how many open and under how many keys they are.
 local STORE <const> = [[
 local host, json, store = require "tide.host", require "tide.json", require "tide.store"
-local master_key, row_of = require "tide.master_key", require "tide.secret_row"
+local master_key, row_of = require "tide.secret.master_key", require "tide.secret.row"
 assert(store.open("sqlite:var/tidegate.db"))
 local keys = assert(master_key.load())
 local function name_of(index) return ("s%%03d"):format(index) end
@@ -68,7 +68,7 @@ describe("stored secrets", function()
 
 
   it("are whole, each under one key or the other, when their sealing is killed; the next one ends it", function()
-    local kills, ended = 0, false
+    local kills, ended = 0
     repeat
       local process = project:start({ "secret", "rekey" }, both)
       ended = task.timeout((20 + kills * 5) / 1000, process.wait, process) ~= nil

@@ -1,8 +1,8 @@
-local docs_configuration = require "tide.docs_configuration"
+local docs_configuration = require "tide.docs.configuration"
 local json = require "tide.json"
-local schema = require "tide.settings_schema"
+local schema = require "tide.settings.schema"
 local settings = require "tide.settings"
-local settings_type = require "tide.settings_type"
+local settings_type = require "tide.settings.type"
 
 local seed = tonumber(os.getenv("SEED")) or os.time()
 

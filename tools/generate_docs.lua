@@ -1,10 +1,10 @@
 -- Writes the pages that are generated: tidegate run tools/generate_docs.lua
 -- With `check`, compares instead and fails when one is not up to date.
 
-local check = require "tide.docs_check"
-local configuration = require "tide.docs_configuration"
-local manual = require "tide.docs_manual"
-local policies = require "tide.docs_policies"
+local check = require "tide.docs.check"
+local configuration = require "tide.docs.configuration"
+local manual = require "tide.docs.manual"
+local policies = require "tide.docs.policies"
 local host = require "tide.host"
 
 local PAGES = {

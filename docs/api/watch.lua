@@ -1,7 +1,7 @@
 ---@meta tide.watch
 
 --- What the kernel tells of changed files, and a look at them where it does not (framework;
---- `scripts/tide/project_watch.lua` makes one of the two).
+--- `scripts/tide/reload/project_watch.lua` makes one of the two).
 ---
 --- A change has settled 15 ms after a save was complete (closed, or moved to its name), 100 ms after
 --- the last sign of a file that is still open, and 500 ms after the first sign however much follows.

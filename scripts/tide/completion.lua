@@ -4,8 +4,8 @@
 -- shell knows itself: ":files", ":directories".
 
 local command_line = require "tide.command_line"
-local completion_project = require "tide.completion_project"
-local settings_schema = require "tide.settings_schema"
+local completion_project = require "tide.completion.project"
+local settings_schema = require "tide.settings.schema"
 local usage = require "tide.usage"
 
 local M = {}

@@ -8,9 +8,9 @@ local kept = require "tide.kept"
 local uuid = require "tide.uuid"
 local script = require "tide.script"
 local secrets = require "tide.secrets"
-local context_cache = require "tide.context_cache"
-local context_db = require "tide.context_db"
-local context_http = require "tide.context_http"
+local context_cache = require "tide.context.cache"
+local context_db = require "tide.context.db"
+local context_http = require "tide.context.http"
 local keyed_call = require "tide.webhook.keyed_call"
 
 local M = {}

@@ -4,7 +4,7 @@
 local json = require "tide.json"
 local redact = require "tide.redact"
 local secrets = require "tide.secrets"
-local settings_shown = require "tide.settings_shown"
+local settings_shown = require "tide.settings.shown"
 local text = require "tide.text"
 local time = require "tide.time"
 local cache = require "tide.policy.cache"

@@ -8,10 +8,11 @@ local locate = require "tide.locate"
 local message = require "tide.message"
 local provider_file = require "tide.provider_file"
 local settings = require "tide.settings"
-local substitute = require "tide.substitute"
+local substitute = require "tide.reload.substitute"
 local suggest = require "tide.suggest"
 local time = require "tide.time"
 local view = require "tide.view"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -25,16 +26,6 @@ local function by_name(files)
     index[file.name] = index[file.name] or file
   end
   return index
-end
-
-
-local function sorted(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
 end
 
 
@@ -253,7 +244,7 @@ function Build:names()
   for name in pairs(self.config.integrations) do
     names[name] = true
   end
-  return sorted(names)
+  return sorted.names(names)
 end
 
 
@@ -273,7 +264,7 @@ end
 -- All that is wrong with integrations: each "FILE:LINE: message".
 local function errors_of(integrations)
   local errors = {}
-  for _, name in ipairs(sorted(integrations)) do
+  for _, name in ipairs(sorted.names(integrations)) do
     local integration = integrations[name]
     local faults, notes = integration.error and integration.error.faults or {}, integration.notes
     table.move(faults, 1, #faults, #errors + 1, errors)
@@ -302,7 +293,7 @@ end
 --- (the binary's providers), `overrides` (run-time settings by integration) and their
 --- `settings_version`, `version`, `getenv`, `previous` (the generation before), `held_back` (by
 --- integration, why its file is not to be loaded), `tries_again` (what did not load before), `built_at`,
---- `substitutes` (by integration, what serves in place of a version that was rolled back: rollback.lua).
+--- `substitutes` (by integration, what serves in place of a version that was rolled back: reload/rollback.lua).
 ---@param sources table
 ---@return table|nil generation, string[]? errors each "FILE:LINE: message"
 function M.build(sources)

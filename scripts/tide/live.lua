@@ -1,4 +1,4 @@
--- The generation of this worker as it is now. The main worker proposes another one to all (rollout.lua); each
+-- The generation of this worker as it is now. The main worker proposes another one to all (reload/rollout.lua); each
 -- builds it beside the one that runs, answers, and takes it when all were able to: at the start of its next
 -- task. Run-time settings come the same way, without asking.
 

@@ -10,6 +10,7 @@ local components = require "tide.openapi.components"
 local operation = require "tide.openapi.operation"
 local schemas = require "tide.openapi.schemas"
 local webhook = require "tide.openapi.webhook"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -29,16 +30,6 @@ local kept = setmetatable({}, { __mode = "k" })
 local making = false
 
 
-local function sorted(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
-
 -- Views -------------------------------------------------------------------------------------------
 
 
@@ -49,7 +40,7 @@ end
 ---@return table
 function M.view(generation, identity, only)
   local names = json.array()
-  for _, name in ipairs(sorted(generation.integrations)) do
+  for _, name in ipairs(sorted.names(generation.integrations)) do
     local is_bound = identity.integrations == nil or identity.integrations[name] == true
     if is_bound and (only == nil or name == only) then
       names[#names + 1] = name
@@ -78,7 +69,7 @@ end
 
 -- Views that see the same have the same key.
 local function key_of(view)
-  return ("%s/%s/%s/%s"):format(table.concat(sorted(view.rights), ","), view.only or "",
+  return ("%s/%s/%s/%s"):format(table.concat(sorted.names(view.rights), ","), view.only or "",
     view.is_bound and "bound" or "", table.concat(view.names, ","))
 end
 
@@ -138,11 +129,11 @@ local function paths_of(routes, integration, view)
   for _, route in ipairs(routes) do
     local of = is_seen(route, view) and route.doc.of
     if of == "operation" then
-      for _, name in ipairs(sorted(integration.operations)) do
+      for _, name in ipairs(sorted.names(integration.operations)) do
         add_operation(paths, route, integration, integration.operations[name], view)
       end
     elseif of then
-      for _, source in ipairs(sorted(integration.webhooks or {})) do
+      for _, source in ipairs(sorted.names(integration.webhooks or {})) do
         add_webhook(paths, route, integration, source, view)
       end
     end

@@ -7,11 +7,12 @@ local message = require "tide.message"
 local provider_auth = require "tide.provider_auth"
 local schema = require "tide.schema"
 local settings = require "tide.settings"
-local settings_type = require "tide.settings_type"
+local settings_type = require "tide.settings.type"
 local column_text = require "tide.webhook.column_text"
 local signatures = require "tide.webhook.signatures"
 local suggest = require "tide.suggest"
 local view = require "tide.view"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -55,16 +56,6 @@ function Check:fault(keys, words)
   local name = join(keys)
   self.errors[#self.errors + 1] = ("%s: %s%s"):format(self.where(keys),
     name ~= "" and name .. ": " or "", words)
-end
-
-
-local function sorted(members)
-  local names = {}
-  for name in next, members do
-    names[#names + 1] = name
-  end
-  table.sort(names, function(left, right) return tostring(left) < tostring(right) end)
-  return names
 end
 
 
@@ -124,7 +115,7 @@ end
 --- so that the rest of the check meets no surprises.
 function Check:members(members, known, keys)
   local good = {}
-  for _, name in ipairs(sorted(members)) do
+  for _, name in ipairs(sorted.keys(members)) do
     local value = members[name]
     local path = below(keys, name)
     if not known[name] then
@@ -201,7 +192,7 @@ local function check_auth(check, auth)
   for _, fault in ipairs(faults) do
     check:fault({ "auth", fault.field }, fault.words)
   end
-  for _, field in ipairs(sorted(secrets)) do
+  for _, field in ipairs(sorted.keys(secrets)) do
     check:secret(secrets[field], { "auth", field })
   end
   local scheme = provider_auth.schemes[auth.scheme]
@@ -215,7 +206,7 @@ local function check_tls(check, tls)
   if tls == nil then
     return nil
   end
-  for _, field in ipairs(sorted(tls)) do
+  for _, field in ipairs(sorted.keys(tls)) do
     if not provider_auth.tls_fields[field] then
       check:fault({ "tls", field }, "unknown key" .. suggest.hint(field, provider_auth.tls_fields))
     elseif type(tls[field]) ~= "string" then
@@ -324,7 +315,7 @@ end
 
 local function check_operations(check, definitions)
   local operations, count = {}, 0
-  for _, name in ipairs(sorted(definitions or {})) do
+  for _, name in ipairs(sorted.keys(definitions or {})) do
     operations[name] = check_operation(check, name, definitions[name])
     count = count + 1
   end
@@ -348,14 +339,14 @@ local function check_signature(check, signature, keys)
   for _, fault in ipairs(faults) do
     check:fault(fault.field and below(path, fault.field) or path, fault.words)
   end
-  for _, field in ipairs(sorted(secrets)) do
+  for _, field in ipairs(sorted.keys(secrets)) do
     check:secret(secrets[field], below(path, field))
   end
 end
 
 
 local function check_handlers(check, handlers, keys)
-  for _, name in ipairs(sorted(handlers or {})) do
+  for _, name in ipairs(sorted.keys(handlers or {})) do
     local handler = handlers[name]
     if type(name) ~= "string" or (type(handler) ~= "function" and handler ~= false) then
       check:fault(below(below(keys, "on"), name), "must be a function, or false for nothing to do")
@@ -430,7 +421,7 @@ local function check_webhooks(check, webhooks)
     return { [""] = check_webhook(check, webhooks, { "webhooks" }) }
   end
   local definitions = {}
-  for _, name in ipairs(sorted(webhooks)) do
+  for _, name in ipairs(sorted.keys(webhooks)) do
     if not settings_type.is_name(name) then
       local hint = suggest.hint(name, contract.webhook)
       check:fault({ "webhooks", name }, "is neither a key of a webhook nor a name for one" .. hint)

@@ -3,6 +3,7 @@
 
 local message = require "tide.message"
 local suggest = require "tide.suggest"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -124,16 +125,6 @@ local function missing(scheme, definition)
 end
 
 
-local function sorted_fields(definition)
-  local names = {}
-  for name in next, definition do
-    names[#names + 1] = name
-  end
-  table.sort(names, function(left, right) return tostring(left) < tostring(right) end)
-  return names
-end
-
-
 --- What is wrong with a definition, and the secrets that it names.
 ---@param definition table `auth` of a provider, or of a request
 ---@return { field?: string, words: string }[] faults, table<string, string> secrets by field
@@ -145,7 +136,7 @@ function M.check(definition)
     return { { field = "scheme", words = words } }, {}
   end
   local faults, secrets = {}, {}
-  for _, field in ipairs(sorted_fields(definition)) do
+  for _, field in ipairs(sorted.keys(definition)) do
     local wanted, words = scheme.fields[field], nil
     if wanted then
       words = field_fault(field, wanted, definition[field])

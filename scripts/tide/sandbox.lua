@@ -3,7 +3,7 @@
 
 local json = require "tide.json"
 local locate = require "tide.locate"
-local library = require "tide.sandbox_library"
+local library = require "tide.sandbox.library"
 local message = require "tide.message"
 local suggest = require "tide.suggest"
 local task = require "tide.task"

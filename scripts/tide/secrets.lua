@@ -1,5 +1,5 @@
 -- The secrets of integrations: read from the environment when a generation is built, or from the
--- store (secrets_store.lua); kept in the one process-wide table, read at use. Their values go nowhere
+-- store (secret/store.lua); kept in the one process-wide table, read at use. Their values go nowhere
 -- else.
 --
 -- A secret that was rotated has two entries there for a while: NAME, and NAME:previous, which expires.
@@ -9,7 +9,7 @@ local slots = require "tide.state.slots"
 local state = require "tide.state.secrets"
 local time = require "tide.time"
 local errors = require "tide.errors"
-local faults = require "tide.secret_faults"
+local faults = require "tide.secret.faults"
 local settings = require "tide.settings"
 
 local M = {}

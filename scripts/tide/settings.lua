@@ -4,11 +4,12 @@
 local json = require "tide.json"
 local locate = require "tide.locate"
 local message = require "tide.message"
-local schema = require "tide.settings_schema"
-local settings_type = require "tide.settings_type"
+local schema = require "tide.settings.schema"
+local settings_type = require "tide.settings.type"
 local suggest = require "tide.suggest"
 local task = require "tide.task"
 local view = require "tide.view"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -145,20 +146,10 @@ end
 -- Checking --------------------------------------------------------------------------------------
 
 
-local function sorted(members)
-  local names = {}
-  for name in next, members do
-    names[#names + 1] = name
-  end
-  table.sort(names, function(left, right) return tostring(left) < tostring(right) end)
-  return names
-end
-
-
 -- Checks the members of one table against the keys that exist. `note(keys, words)` takes each
 -- fault.
 local function check_members(members, known, prefix, note)
-  for _, name in ipairs(sorted(members)) do
+  for _, name in ipairs(sorted.keys(members)) do
     local key = known[name]
     local path = table.move(prefix, 1, #prefix, 1, {})
     path[#path + 1] = name
@@ -209,7 +200,7 @@ end
 
 
 local function check_integrations(integrations, note)
-  for _, name in ipairs(sorted(integrations)) do
+  for _, name in ipairs(sorted.keys(integrations)) do
     local members = integrations[name]
     local path = { "integrations", name }
     if not settings_type.is_name(name) then
@@ -294,13 +285,13 @@ end
 ---@return string[] errors
 function M.variable_conflicts(secrets)
   local taken, errors = {}, {}
-  for _, integration in ipairs(sorted(secrets)) do
+  for _, integration in ipairs(sorted.keys(secrets)) do
     for _, key in ipairs(schema.integration) do
       if key.live then
         claim(taken, M.variable(integration, key.name), integration .. "." .. key.name, errors)
       end
     end
-    for _, secret in ipairs(sorted(secrets[integration])) do
+    for _, secret in ipairs(sorted.keys(secrets[integration])) do
       local owner = ("the secret %s of %s"):format(secret, integration)
       claim(taken, M.variable(integration, secret), owner, errors)
       claim(taken, M.variable(integration, secret) .. "_FILE", owner .. " (its file)", errors)

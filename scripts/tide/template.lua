@@ -2,7 +2,7 @@
 -- code: names, conditions and lists. Values are looked into without their metatables.
 
 local json = require "tide.json"
-local parser = require "tide.template_parser"
+local parser = require "tide.template.parser"
 local view = require "tide.view"
 
 local M = {}

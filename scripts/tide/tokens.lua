@@ -14,7 +14,7 @@ local time = require "tide.time"
 local uuid = require "tide.uuid"
 local audit = require "tide.audit"
 local errors = require "tide.errors"
-local settings_type = require "tide.settings_type"
+local settings_type = require "tide.settings.type"
 
 local M = {}
 

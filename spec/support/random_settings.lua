@@ -1,7 +1,7 @@
 -- Random values of configuration keys: some that are right for a key, some that are wrong.
 
 local json = require "tide.json"
-local schema = require "tide.settings_schema"
+local schema = require "tide.settings.schema"
 
 local M = {}
 

@@ -6,8 +6,8 @@ local settings = require "tide.settings"
 local exchange = require "tide.api.exchange"
 local search = require "tide.api.search"
 local shape = require "tide.api.shape"
-local run_time_settings = require "tide.run_time_settings"
-local settings_shape = require "tide.settings_shape"
+local run_time_settings = require "tide.settings.run_time"
+local settings_shape = require "tide.settings.shape"
 
 local M = {}
 

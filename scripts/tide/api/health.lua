@@ -3,7 +3,7 @@
 local host = require "tide.host"
 local json = require "tide.json"
 local store = require "tide.store"
-local secret_faults = require "tide.secret_faults"
+local secret_faults = require "tide.secret.faults"
 local integrations = require "tide.api.integrations"
 local shape = require "tide.api.shape"
 local webhook_health = require "tide.webhook.health"

@@ -4,23 +4,14 @@ local json = require "tide.json"
 local statistics = require "tide.state.statistics"
 local cells = require "tide.cells"
 local errors = require "tide.errors"
-local reload_request = require "tide.reload_request"
+local reload_request = require "tide.reload.request"
 local metric_windows = require "tide.metric_windows"
 local secrets = require "tide.secrets"
 local exchange = require "tide.api.exchange"
 local shape = require "tide.api.shape"
+local sorted = require "tide.sorted"
 
 local M = {}
-
-
-local function sorted_names(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
 
 
 local function or_null(value)
@@ -80,7 +71,7 @@ local function summary_of(integration)
     circuit_breaker_state = breaker_state(integration),
     missing_secrets = json.array(secrets.missing(integration)),
     error = load_error(integration),
-    operations = json.array(sorted_names(integration.operations)),
+    operations = json.array(sorted.names(integration.operations)),
   }
 end
 
@@ -184,7 +175,7 @@ local function list(current)
   end
   local entries = {}
   local integrations = current.generation.integrations
-  for _, name in ipairs(sorted_names(integrations)) do
+  for _, name in ipairs(sorted.names(integrations)) do
     local is_after = not query.cursor or name > query.cursor
     if is_after and #entries <= limit and current:sees(name) then
       entries[#entries + 1] = summary_of(integrations[name])

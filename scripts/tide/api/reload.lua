@@ -1,7 +1,7 @@
 -- POST /api/v1/reload: reads the project's files again, now.
 
 local errors = require "tide.errors"
-local reload_request = require "tide.reload_request"
+local reload_request = require "tide.reload.request"
 local shape = require "tide.api.shape"
 
 local M = {}

@@ -2,8 +2,8 @@
 -- taking away; /api/v1/secrets/rekey: all of them under another master key. Never their values.
 
 local json = require "tide.json"
-local secret_seals = require "tide.secret_seals"
-local secrets_store = require "tide.secrets_store"
+local secret_seals = require "tide.secret.seals"
+local secrets_store = require "tide.secret.store"
 local exchange = require "tide.api.exchange"
 local shape = require "tide.api.shape"
 

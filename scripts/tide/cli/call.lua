@@ -12,8 +12,8 @@ local input = require "tide.input"
 local live = require "tide.live"
 local output = require "tide.output"
 local project = require "tide.project"
-local run_time_settings = require "tide.run_time_settings"
-local secrets_store = require "tide.secrets_store"
+local run_time_settings = require "tide.settings.run_time"
+local secrets_store = require "tide.secret.store"
 
 local M = {}
 

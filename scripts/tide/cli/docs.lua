@@ -3,11 +3,12 @@
 local host = require "tide.host"
 local boot = require "tide.boot"
 local command_line = require "tide.command_line"
-local docs_configuration = require "tide.docs_configuration"
-local docs_manual = require "tide.docs_manual"
-local docs_project = require "tide.docs_project"
+local docs_configuration = require "tide.docs.configuration"
+local docs_manual = require "tide.docs.manual"
+local docs_project = require "tide.docs.project"
 local output = require "tide.output"
 local project = require "tide.project"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -19,16 +20,6 @@ M.options = {
 }
 
 local FILE_MODE, FOLDER_MODE = 420, 493 -- 0644, 0755
-
-
-local function sorted_names(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
 
 
 local function build(options)
@@ -52,7 +43,7 @@ local function contents(generation)
     "tidegate docs man             the manual page of this program",
     "tidegate docs --output DIR    pages of all integrations, and that document",
   }
-  for _, name in ipairs(sorted_names(generation.integrations)) do
+  for _, name in ipairs(sorted.names(generation.integrations)) do
     local provider = generation.integrations[name].provider
     lines[#lines + 1] = ("tidegate docs %-15s %s"):format(name, provider and provider.summary or "(not loaded)")
   end
@@ -62,7 +53,7 @@ end
 
 -- Writes each file below a folder: their paths, or nil and what is wrong.
 local function write_all(folder, files)
-  local paths = sorted_names(files)
+  local paths = sorted.names(files)
   for _, path in ipairs(paths) do
     local whole = folder .. "/" .. path
     local done, message = host.make_directory(whole:match("^(.*)/"), FOLDER_MODE)

@@ -8,7 +8,7 @@ local output = require "tide.output"
 local project = require "tide.project"
 local scaffold = require "tide.scaffold"
 local settings = require "tide.settings"
-local settings_type = require "tide.settings_type"
+local settings_type = require "tide.settings.type"
 
 local M = {}
 

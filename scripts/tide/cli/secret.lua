@@ -8,11 +8,11 @@ local client = require "tide.client"
 local command_line = require "tide.command_line"
 local errors = require "tide.errors"
 local json = require "tide.json"
-local master_key = require "tide.master_key"
+local master_key = require "tide.secret.master_key"
 local output = require "tide.output"
 local project = require "tide.project"
-local secret_seals = require "tide.secret_seals"
-local secrets_store = require "tide.secrets_store"
+local secret_seals = require "tide.secret.seals"
+local secrets_store = require "tide.secret.store"
 
 local M = {}
 

@@ -1,6 +1,6 @@
 -- What can be completed of a service: the names of its integrations, operations, inputs and settings.
 
-local schema = require "tide.settings_schema"
+local schema = require "tide.settings.schema"
 
 local M = {}
 

@@ -2,15 +2,15 @@
 -- at the console.
 
 local json = require "tide.json"
-local library = require "tide.sandbox_library"
+local library = require "tide.sandbox.library"
 local redact = require "tide.redact"
 local sandbox = require "tide.sandbox"
 local task = require "tide.task"
 local time = require "tide.time"
 local view = require "tide.view"
 local cache_policy = require "tide.policy.cache"
-local context_cache = require "tide.context_cache"
-local context_db = require "tide.context_db"
+local context_cache = require "tide.context.cache"
+local context_db = require "tide.context.db"
 local errors = require "tide.errors"
 local help = require "tide.console.help"
 local inside = require "tide.console.inside"

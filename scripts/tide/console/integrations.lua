@@ -1,21 +1,12 @@
 -- `integrations.NAME.OPERATION{…}`: what there is to call, as read-only tables that follow reloads.
 
 local suggest = require "tide.suggest"
+local sorted = require "tide.sorted"
 
 local M = {}
 
 -- What stands behind each: { kind, name, members }. Weak: it lives as long as somebody holds the table.
 local behind = setmetatable({}, { __mode = "k" })
-
-
-local function sorted(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
 
 
 -- Keys are what a line gives; no code of theirs runs.
@@ -51,7 +42,7 @@ local function new(kind, name, members, make)
     __newindex = read_only,
     __pairs = function()
       local values = {}
-      for _, key in ipairs(sorted(members())) do
+      for _, key in ipairs(sorted.names(members())) do
         values[key] = get(key)
       end
       return next, values, nil
@@ -84,7 +75,7 @@ function M.names(value)
   if not real then
     return nil
   end
-  return sorted(real.members()), real.name
+  return sorted.names(real.members()), real.name
 end
 
 

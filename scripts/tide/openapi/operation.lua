@@ -3,7 +3,7 @@
 local json = require "tide.json"
 local components = require "tide.openapi.components"
 local schemas = require "tide.openapi.schemas"
-local schema_example = require "tide.schema_example"
+local schema_example = require "tide.schema.example"
 
 local M = {}
 

@@ -1,8 +1,8 @@
 -- Watches the first calls of a new version, where `reload_rollback` is on: says when too many of them fail by
--- the script's own fault. What then becomes of the version is the main worker's to do (rollback.lua).
+-- the script's own fault. What then becomes of the version is the main worker's to do (reload/rollback.lua).
 
 local trial = require "tide.state.trial"
-local reload_request = require "tide.reload_request"
+local reload_request = require "tide.reload.request"
 
 local M = {}
 

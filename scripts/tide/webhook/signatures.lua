@@ -12,6 +12,7 @@ local suggest = require "tide.suggest"
 local hmac = require "tide.webhook.scheme.hmac"
 local own = require "tide.webhook.scheme.own"
 local sns = require "tide.webhook.scheme.sns"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -115,20 +116,10 @@ local function field_fault(kind, value)
 end
 
 
-local function sorted_fields(definition)
-  local names = {}
-  for name in next, definition do
-    names[#names + 1] = name
-  end
-  table.sort(names, function(left, right) return tostring(left) < tostring(right) end)
-  return names
-end
-
-
 -- The faults of each field by itself, and those of fields that are missing.
 local function faults_of(module, definition, label)
   local faults = {}
-  for _, field in ipairs(sorted_fields(definition)) do
+  for _, field in ipairs(sorted.keys(definition)) do
     local kind, words = module.fields[field], nil
     if kind then
       words = field_fault(kind, definition[field])

@@ -1,9 +1,9 @@
 -- `.config NAME [key | key=value …]`: the configuration of an integration, and changing it while the service runs.
 
 local json = require "tide.json"
-local config_text = require "tide.config_text"
-local schema = require "tide.settings_schema"
-local settings_type = require "tide.settings_type"
+local config_text = require "tide.settings.text"
+local schema = require "tide.settings.schema"
+local settings_type = require "tide.settings.type"
 local suggest = require "tide.suggest"
 local candidates = require "tide.console.candidates"
 local inside = require "tide.console.inside"

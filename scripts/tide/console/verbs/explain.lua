@@ -1,6 +1,6 @@
 -- `.explain INTEGRATION OPERATION key=value …`: what would become of a call, without making it.
 
-local config_text = require "tide.config_text"
+local config_text = require "tide.settings.text"
 local candidates = require "tide.console.candidates"
 local inside = require "tide.console.inside"
 local values = require "tide.console.values"

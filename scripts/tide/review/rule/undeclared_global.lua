@@ -1,6 +1,6 @@
 -- Names that mean nothing.
 
-local library = require "tide.sandbox_library"
+local library = require "tide.sandbox.library"
 local suggest = require "tide.suggest"
 
 local M = {}

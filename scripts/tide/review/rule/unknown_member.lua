@@ -1,10 +1,10 @@
 -- Misspelt members: of the standard library, of modules, of ctx and of ctx.config.
 
 local context = require "tide.context"
-local library = require "tide.sandbox_library"
+local library = require "tide.sandbox.library"
 local outline = require "tide.review.outline"
 local sandbox = require "tide.sandbox"
-local settings_schema = require "tide.settings_schema"
+local settings_schema = require "tide.settings.schema"
 local suggest = require "tide.suggest"
 local tree = require "tide.lua.tree"
 

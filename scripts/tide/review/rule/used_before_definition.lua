@@ -1,6 +1,6 @@
 -- A local function is called above the line that defines it.
 
-local library = require "tide.sandbox_library"
+local library = require "tide.sandbox.library"
 
 local M = {}
 

@@ -4,6 +4,7 @@
 local crypto = require "tide.crypto"
 local http = require "tide.http"
 local mac = require "tide.webhook.mac"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -42,16 +43,6 @@ local function distinct(values)
 end
 
 
-local function sorted_names(form)
-  local names = {}
-  for name in pairs(form) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
-
 -- What is signed of a form after the address; nil and what is wrong with it.
 local function form_text(body)
   if #body > FORM_BYTES_MAX then
@@ -62,7 +53,7 @@ local function form_text(body)
     return nil, "the form cannot be read"
   end
   local parts = {}
-  for _, name in ipairs(sorted_names(form)) do
+  for _, name in ipairs(sorted.names(form)) do
     local values = form[name]
     for _, value in ipairs(type(values) == "table" and distinct(values) or { values }) do
       parts[#parts + 1] = name .. value

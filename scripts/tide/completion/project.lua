@@ -5,6 +5,7 @@ local generation = require "tide.generation"
 local host = require "tide.host"
 local project = require "tide.project"
 local sources = require "tide.sources"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -14,16 +15,6 @@ Project.__index = Project
 
 function M.new(config_path)
   return setmetatable({ config_path = config_path or project.DEFAULT_CONFIG }, Project)
-end
-
-
-local function sorted(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
 end
 
 
@@ -58,7 +49,7 @@ function Project:integrations()
   for name in pairs(read.config.integrations or {}) do
     names[name] = true
   end
-  return listed(sorted(names))
+  return listed(sorted.names(names))
 end
 
 
@@ -128,7 +119,7 @@ end
 
 
 function Project:secrets(name)
-  return self:of(name, function(integration) return listed(sorted(integration.declared_secrets)) end)
+  return self:of(name, function(integration) return listed(sorted.names(integration.declared_secrets)) end)
 end
 
 
@@ -161,7 +152,7 @@ function M.paths(method)
       paths[route[2]:match("^[^{]*")] = true
     end
   end
-  return listed(sorted(paths))
+  return listed(sorted.names(paths))
 end
 
 

@@ -1,6 +1,7 @@
 -- An example of a call as a person types it: with curl, and with `tidegate call`.
 
 local json = require "tide.json"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -53,16 +54,6 @@ function M.curl(origin, path, input)
 end
 
 
-local function sorted(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
-
 -- key=value where `tidegate call` makes of it what is meant, key:=JSON elsewhere; nil where neither can say it.
 local function word_of(name, value, schema)
   if not name:find("^[%w_]+$") then
@@ -81,7 +72,7 @@ local function words_of(input, schema)
     return nil
   end
   local words = {}
-  for _, name in ipairs(sorted(input)) do
+  for _, name in ipairs(sorted.names(input)) do
     words[#words + 1] = word_of(name, input[name], schema)
     if words[#words] == nil or #words > 8 then
       return nil

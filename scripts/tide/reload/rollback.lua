@@ -5,9 +5,9 @@
 local alerts = require "tide.alerts"
 local crypto = require "tide.crypto"
 local message = require "tide.message"
-local substitute = require "tide.substitute"
+local substitute = require "tide.reload.substitute"
 local trial = require "tide.state.trial"
-local rows = require "tide.rollback_rows"
+local rows = require "tide.reload.rollback_rows"
 local watch = require "tide.policy.trial"
 
 local M = {}

@@ -1,8 +1,8 @@
 -- Writes docs/configuration.md from the settings schema.
 
 local json = require "tide.json"
-local schema = require "tide.settings_schema"
-local settings_type = require "tide.settings_type"
+local schema = require "tide.settings.schema"
+local settings_type = require "tide.settings.type"
 
 local M = {}
 

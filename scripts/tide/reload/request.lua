@@ -1,5 +1,5 @@
 -- How a reload is asked for, on any worker, and what came of it: through publications, as the main worker does
--- it (reloader.lua).
+-- it (reload/reloader.lua).
 
 local host = require "tide.host"
 local json = require "tide.json"

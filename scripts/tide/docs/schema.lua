@@ -2,8 +2,9 @@
 -- (alternatives, conditions) is shown as JSON below it.
 
 local json = require "tide.json"
-local markdown = require "tide.markdown"
+local markdown = require "tide.docs.markdown"
 local schemas = require "tide.openapi.schemas"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -102,15 +103,6 @@ local function contains(list, wanted)
 end
 
 
-local function sorted(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
 local add_members
 
 
@@ -134,7 +126,7 @@ add_members = function(rows, prefix, schema, depth)
   if type(items) == "table" and (items.properties or items.items) then
     add_members(rows, prefix .. "[]", items, depth + 1)
   end
-  for _, name in ipairs(sorted(schema.properties or {})) do
+  for _, name in ipairs(sorted.names(schema.properties or {})) do
     add_row(rows, prefix == "" and name or prefix .. "." .. name, schema.properties[name],
       contains(schema.required, name), depth)
   end

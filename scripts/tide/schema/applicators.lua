@@ -3,6 +3,7 @@
 
 local suggest = require "tide.suggest"
 local view = require "tide.view"
+local sorted = require "tide.sorted"
 
 local M = {}
 
@@ -64,16 +65,6 @@ local function apply_patterns(patterns, members, name, run, level)
 end
 
 
-local function sorted_names(members)
-  local names = {}
-  for name in next, members do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
-
 local function refuse_unknown(known, name, run, level)
   run:report_member(level, name, "is not a known field" .. suggest.hint(name, known))
 end
@@ -101,7 +92,7 @@ function M.members(compiler, definition, path, closed)
         run:apply_member(nodes[name], members, name, level)
       end
     end
-    for _, name in ipairs(walks and sorted_names(members) or {}) do
+    for _, name in ipairs(walks and sorted.keys(members) or {}) do
       local taken = apply_patterns(patterns, members, name, run, level)
       if not taken and not nodes[name] then
         if strict and not known[name] then
@@ -139,7 +130,7 @@ end
 function M.property_names(compiler, definition, path)
   local node = compiler:node(definition.propertyNames, compiler:step(path, "propertyNames"))
   return "object", function(members, run, level)
-    for _, name in ipairs(sorted_names(members)) do
+    for _, name in ipairs(sorted.keys(members)) do
       if not run:satisfies(node, name, level) then
         run:report_member(level, name, "is not a name that is allowed here")
       end

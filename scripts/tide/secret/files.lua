@@ -6,10 +6,10 @@ local crypto = require "tide.crypto"
 local host = require "tide.host"
 local log = require "tide.log"
 local task = require "tide.task"
-local master_key = require "tide.master_key"
+local master_key = require "tide.secret.master_key"
 local secrets = require "tide.secrets"
-local secret_seals = require "tide.secret_seals"
-local secrets_store = require "tide.secrets_store"
+local secret_seals = require "tide.secret.seals"
+local secrets_store = require "tide.secret.store"
 local settings = require "tide.settings"
 
 local M = {}

@@ -4,8 +4,8 @@
 
 local json = require "tide.json"
 local message = require "tide.message"
-local schema_format = require "tide.schema_format"
-local schema_value = require "tide.schema_value"
+local schema_format = require "tide.schema.format"
+local schema_value = require "tide.schema.value"
 local suggest = require "tide.suggest"
 
 local M = {}

@@ -3,22 +3,13 @@
 local json = require "tide.json"
 local columns = require "tide.columns"
 local message = require "tide.message"
+local sorted = require "tide.sorted"
 
 local M = {}
 
 local VALUE_BYTES_MAX <const> = 200
 -- What of a value comes from several layers is shown member by member.
 local MERGED <const> = "extra_config"
-
-
-local function sorted(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
 
 
 local function value_text(value)
@@ -38,7 +29,7 @@ end
 
 local function add_members(rows, path, value, sources)
   if is_object(value) then
-    for _, name in ipairs(sorted(value)) do
+    for _, name in ipairs(sorted.names(value)) do
       add_members(rows, path .. "." .. name, value[name], sources)
     end
   else
@@ -52,7 +43,7 @@ end
 ---@return string
 function M.values(data)
   local rows = { { "KEY", "VALUE", "FROM" } }
-  for _, name in ipairs(sorted(data.values)) do
+  for _, name in ipairs(sorted.names(data.values)) do
     if name == MERGED then
       add_members(rows, name, data.values[name], data.sources)
     else
@@ -101,7 +92,7 @@ local VERDICTS <const> = {
 -- "closed, calls 12, failures 3"
 local function state_text(state)
   local parts = {}
-  for _, name in ipairs(sorted(state or {})) do
+  for _, name in ipairs(sorted.names(state or {})) do
     parts[#parts + 1] = ("%s %s"):format(name, value_text(state[name]))
   end
   return table.concat(parts, ", ")

@@ -4,9 +4,9 @@
 local json = require "tide.json"
 local redact = require "tide.redact"
 local known_secrets = require "tide.state.secrets"
-local schema = require "tide.settings_schema"
+local schema = require "tide.settings.schema"
 local settings = require "tide.settings"
-local settings_type = require "tide.settings_type"
+local settings_type = require "tide.settings.type"
 local suggest = require "tide.suggest"
 
 local M = {}

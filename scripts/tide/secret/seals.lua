@@ -6,8 +6,8 @@ local log = require "tide.log"
 local store = require "tide.store"
 local audit = require "tide.audit"
 local errors = require "tide.errors"
-local master_key = require "tide.master_key"
-local row_of = require "tide.secret_row"
+local master_key = require "tide.secret.master_key"
+local row_of = require "tide.secret.row"
 local secrets = require "tide.secrets"
 
 local M = {}

@@ -4,28 +4,19 @@ local errors = require "tide.errors"
 local json = require "tide.json"
 local redact = require "tide.redact"
 local settings = require "tide.settings"
-local settings_schema = require "tide.settings_schema"
+local settings_schema = require "tide.settings.schema"
 local provider_auth = require "tide.provider_auth"
-local docs_example = require "tide.docs_example"
-local docs_policies = require "tide.docs_policies"
-local docs_schema = require "tide.docs_schema"
-local markdown = require "tide.markdown"
-local schema_example = require "tide.schema_example"
+local docs_example = require "tide.docs.example"
+local docs_policies = require "tide.docs.policies"
+local docs_schema = require "tide.docs.schema"
+local markdown = require "tide.docs.markdown"
+local schema_example = require "tide.schema.example"
 local webhook = require "tide.openapi.webhook"
+local sorted = require "tide.sorted"
 
 local M = {}
 
 local TYPES_MAX = 200
-
-
-local function sorted(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
 
 
 -- Adds paragraphs, headings and tables; nil is nothing.
@@ -110,7 +101,7 @@ local function uses_of(integration)
     note(uses, select(2, provider_auth.check(provider.auth)), "requests")
   end
   note(uses, provider.tls or {}, "TLS of requests")
-  for _, source in ipairs(sorted(integration.webhooks or {})) do
+  for _, source in ipairs(sorted.names(integration.webhooks or {})) do
     local words = source == "" and "the webhook" or ("the webhook `%s`"):format(source)
     note(uses, integration.webhooks[source].scheme.secret_names, words)
   end
@@ -120,7 +111,7 @@ end
 
 local function secrets_table(integration)
   local rows, uses = {}, uses_of(integration)
-  for _, name in ipairs(sorted(integration.declared_secrets)) do
+  for _, name in ipairs(sorted.names(integration.declared_secrets)) do
     local own = uses[name] or { "the script" }
     table.sort(own)
     rows[#rows + 1] = { markdown.code(name), markdown.code(settings.variable(integration.name, name)),
@@ -135,7 +126,7 @@ local function add_secrets(parts, integration)
   if not secrets then
     return add(parts, "## Secrets", "It needs none.")
   end
-  local first = sorted(integration.declared_secrets)[1]
+  local first = sorted.names(integration.declared_secrets)[1]
   add(parts, "## Secrets", secrets, "A variable with `_FILE` after its name may name a file instead. While the service "
     .. "runs:", markdown.block("sh", ("tidegate secret set %s %s < FILE"):format(integration.name, first)))
 end
@@ -274,10 +265,10 @@ end
 function M.render(config, integration, codes)
   local parts = {}
   add_head(parts, integration)
-  for _, name in ipairs(sorted(integration.operations)) do
+  for _, name in ipairs(sorted.names(integration.operations)) do
     add_operation(parts, config, integration, integration.operations[name])
   end
-  for _, source in ipairs(sorted(integration.webhooks or {})) do
+  for _, source in ipairs(sorted.names(integration.webhooks or {})) do
     add_webhook(parts, config, integration, source)
   end
   add_secrets(parts, integration)

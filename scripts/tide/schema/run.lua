@@ -3,7 +3,7 @@
 local crypto = require "tide.crypto"
 local json = require "tide.json"
 local message = require "tide.message"
-local schema_value = require "tide.schema_value"
+local schema_value = require "tide.schema.value"
 
 local M = {}
 

@@ -1,7 +1,7 @@
 -- The keys that can be changed while a service runs, as JSON Schemas: for its OpenAPI document.
 
 local json = require "tide.json"
-local schema = require "tide.settings_schema"
+local schema = require "tide.settings.schema"
 
 local M = {}
 

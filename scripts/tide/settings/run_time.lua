@@ -16,9 +16,9 @@ local call = require "tide.call"
 local errors = require "tide.errors"
 local generation_of = require "tide.generation"
 local live = require "tide.live"
-local patches = require "tide.settings_patch"
-local row_of = require "tide.settings_row"
-local settings_shown = require "tide.settings_shown"
+local patches = require "tide.settings.patch"
+local row_of = require "tide.settings.row"
+local settings_shown = require "tide.settings.shown"
 local slots = require "tide.state.slots"
 
 local M = {}

@@ -2,23 +2,14 @@
 
 local json = require "tide.json"
 local api = require "tide.api"
-local docs_example = require "tide.docs_example"
-local docs_integration = require "tide.docs_integration"
-local markdown = require "tide.markdown"
+local docs_example = require "tide.docs.example"
+local docs_integration = require "tide.docs.integration"
+local markdown = require "tide.docs.markdown"
 local openapi = require "tide.openapi"
 local tokens = require "tide.tokens"
+local sorted = require "tide.sorted"
 
 local M = {}
-
-
-local function sorted(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
 
 
 -- The errors of a call, as its endpoint describes them, with those of every request that has a body.
@@ -60,10 +51,10 @@ local function row_of(integration)
     return { markdown.code(name), "did not load", "", "" }
   end
   local operations, sources = {}, {}
-  for _, operation in ipairs(sorted(integration.operations)) do
+  for _, operation in ipairs(sorted.names(integration.operations)) do
     operations[#operations + 1] = ("[%s](integrations/%s.md#%s)"):format(operation, name, operation)
   end
-  for _, source in ipairs(sorted(integration.webhooks or {})) do
+  for _, source in ipairs(sorted.names(integration.webhooks or {})) do
     sources[#sources + 1] = source == "" and "yes" or source
   end
   return { ("[%s](integrations/%s.md)"):format(name, name), markdown.cell(integration.provider.summary or ""),
@@ -73,7 +64,7 @@ end
 
 local function index(generation)
   local rows = {}
-  for _, name in ipairs(sorted(generation.integrations)) do
+  for _, name in ipairs(sorted.names(generation.integrations)) do
     rows[#rows + 1] = row_of(generation.integrations[name])
   end
   return table.concat({

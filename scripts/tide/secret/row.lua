@@ -2,7 +2,7 @@
 
 local store = require "tide.store"
 local time = require "tide.time"
-local master_key = require "tide.master_key"
+local master_key = require "tide.secret.master_key"
 local secrets = require "tide.secrets"
 
 local M = {}

@@ -2,7 +2,7 @@
 -- commas, while one takes another's place: the first encrypts, all decrypt.
 --
 -- TIDEGATE_MASTER_KEY_FILE names a file with the same. The main worker reads it, at the start and when it
--- changes (secret_files.lua); other workers find what it held in the table of secrets.
+-- changes (secret/files.lua); other workers find what it held in the table of secrets.
 
 local crypto = require "tide.crypto"
 local host = require "tide.host"

@@ -3,7 +3,7 @@
 
 local json = require "tide.json"
 local redact = require "tide.redact"
-local schema = require "tide.settings_schema"
+local schema = require "tide.settings.schema"
 
 local M = {}
 

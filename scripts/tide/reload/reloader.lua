@@ -6,12 +6,12 @@ local log = require "tide.log"
 local task = require "tide.task"
 local time = require "tide.time"
 local bundle = require "tide.bundle"
-local changes = require "tide.reload_changes"
+local changes = require "tide.reload.changes"
 local project = require "tide.project"
-local project_watch = require "tide.project_watch"
-local request = require "tide.reload_request"
-local rollout = require "tide.rollout"
-local self_test = require "tide.self_test"
+local project_watch = require "tide.reload.project_watch"
+local request = require "tide.reload.request"
+local rollout = require "tide.reload.rollout"
+local self_test = require "tide.reload.self_test"
 
 local M = {}
 

@@ -7,8 +7,8 @@ local task = require "tide.task"
 local time = require "tide.time"
 local alerts = require "tide.alerts"
 local audit = require "tide.audit"
-local reload_request = require "tide.reload_request"
-local substitute = require "tide.substitute"
+local reload_request = require "tide.reload.request"
+local substitute = require "tide.reload.substitute"
 
 local M = {}
 
@@ -51,7 +51,7 @@ local function load_one(name, version)
 end
 
 
---- By integration: { version, dependencies, fault, bytes } as rollback.lua has them; nil and a message.
+--- By integration: { version, dependencies, fault, bytes } as reload/rollback.lua has them; nil and a message.
 function M.load()
   local list, fault = store.query(LIST)
   if not list then

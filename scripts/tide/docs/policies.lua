@@ -2,10 +2,10 @@
 -- their descriptions; what is said about them stands here.
 
 local call = require "tide.call"
-local configuration = require "tide.docs_configuration"
+local configuration = require "tide.docs.configuration"
 local counters = require "tide.state.counters"
 local metrics = require "tide.api.metrics"
-local schema = require "tide.settings_schema"
+local schema = require "tide.settings.schema"
 
 local M = {}
 
