@@ -131,7 +131,7 @@ describe("the project's database in a service", function()
     assert.equal(0, code)
     assert.matches('"project":1', out)
     running = project:serve()
-    assert.matches('"project_migrations_applied":0', running:stdout())
+    service.wait("the log", function() return running:stdout():find('"project_migrations_applied":0', 1, true) end)
     assert.equal(0, running:stop())
   end)
 
