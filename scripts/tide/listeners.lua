@@ -32,9 +32,10 @@ local function largest_body(built)
 end
 
 
--- None yet; `handler` is that of each.
+-- None yet; `handler` is that of each. Whether they speak TLS is decided here, once.
 function M.new(handler, built)
-  return setmetatable({ handler = handler, built = built, open = {}, ending = {}, version = 0 }, Listeners)
+  return setmetatable({ handler = handler, built = built, is_tls = built.config.tls ~= nil, open = {}, ending = {},
+    version = 0 }, Listeners)
 end
 
 
@@ -48,7 +49,7 @@ function Listeners:listen(address)
   local is_port = not address:match("^unix:")
   return server.listen(address, self.handler, {
     reuse_port = is_port or nil,
-    tls = self.built.config.tls ~= nil and is_port,
+    tls = self.is_tls and is_port,
     max_body_bytes = largest_body(self.built),
   })
 end

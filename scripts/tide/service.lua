@@ -10,6 +10,7 @@ local store = require "tide.store"
 local task = require "tide.task"
 local time = require "tide.time"
 local addresses = require "tide.addresses"
+local adoption = require "tide.reload.adoption"
 local boot = require "tide.boot"
 local certificate = require "tide.certificate"
 local gauges = require "tide.gauges"
@@ -44,18 +45,18 @@ local M = {}
 local Service = {}
 Service.__index = Service
 
+-- What a reload asks of it.
+Service.prepare, Service.adopt = adoption.prepare, adoption.adopt
+
 
 local function lines(list)
   return type(list) == "table" and table.concat(list, "\n") or list
 end
 
 
--- What is as it was at the start until the next one.
-local FIXED = { "workers", "store", "redis", "data_dir" }
-
-
 -- What the command line says instead of config.lua.
-local function apply_options(config, options)
+function Service:apply_options(config)
+  local options = self.options
   if options.is_private then
     config.listen = {}
   elseif options.listen and #options.listen > 0 then
@@ -328,91 +329,6 @@ function Service:start(options)
 end
 
 
--- Reloading ---------------------------------------------------------------------------------------
-
-
--- Before `candidate` is in force: what its integrations `loaded` (a list) need. nil and a message when they
--- cannot have it.
-function Service:prepare(candidate, loaded)
-  local names, some = {}, { integrations = {} }
-  for name in pairs(candidate.integrations) do
-    names[#names + 1] = name
-  end
-  for _, integration in ipairs(loaded) do
-    some.integrations[integration.name] = integration
-  end
-  local added, message = self.policies:add(names)
-  if not added then
-    return nil, "the state of policies could not be read: " .. message
-  end
-  local faults
-  faults, message = secrets_store.reload(some, self.project.sources.getenv)
-  if not faults then
-    return nil, message
-  end
-  log_faults(faults, "a secret could not be read")
-  return true
-end
-
-
-local function is_same(left, right)
-  return json.encode({ left }, { canonical = true }) == json.encode({ right }, { canonical = true })
-end
-
-
--- Keys of config.lua that were changed and are fixed at the start stay as they are.
-function Service:keep_fixed(config)
-  local kept = json.array()
-  for _, name in ipairs(FIXED) do
-    if not is_same(config[name], self.project.config[name]) then
-      kept[#kept + 1] = name
-      config[name] = self.project.config[name]
-    end
-  end
-  if (config.tls == nil) ~= (self.project.config.tls == nil) then
-    kept[#kept + 1] = "tls"
-    config.tls = self.project.config.tls
-  end
-  if #kept > 0 then
-    log.warn("changed in config.lua, and in force at the next start", { keys = kept })
-  end
-end
-
-
--- Listens where the configuration says now. A place that is taken leaves all as it was.
-function Service:move(opened)
-  if is_same(opened.config.listen, self.project.config.listen) then
-    return
-  end
-  local moved, message = self.addresses:move(opened.config.listen)
-  if not moved then
-    opened.config.listen = self.project.config.listen
-    log.error("cannot listen where config.lua says now", { error = message })
-  end
-end
-
-
--- `built` of the project as it was read now is in force: what follows its configuration.
-function Service:adopt(built, opened)
-  apply_options(opened.config, self.options)
-  self:keep_fixed(opened.config)
-  self:move(opened)
-  self.project = opened
-  self:show_addresses()
-  log.set_level(opened.config.log_level)
-  cache.set_limit(opened.config.cache_limit_mb * 1024 * 1024)
-  host.set_stuck_seconds(opened.config.worker_stuck_seconds)
-  self.socket:limit_body(opened.config.max_request_bytes)
-  self.secret_files:follow(built)
-  secrets_store.adopt(built)
-  tokens.conceal(opened.config.tokens)
-  local loaded, message = self:load_certificate()
-  if not loaded then
-    log.error("the certificate cannot be loaded; the one of before is served", { error = message })
-  end
-end
-
-
 -- Stopping ----------------------------------------------------------------------------------------
 
 
@@ -472,10 +388,10 @@ function M.start(options)
   if not opened then
     return nil, lines(faults)
   end
-  apply_options(opened.config, options)
+  local service = setmetatable({ project = opened, options = options }, Service)
+  service:apply_options(opened.config)
   log.set_level(opened.config.log_level)
   master_key.load(opened.sources.getenv) -- so that no message of the start can show it
-  local service = setmetatable({ project = opened, options = options }, Service)
   local started, message, code = service:start(options)
   if not started then
     return nil, message, code
