@@ -577,6 +577,83 @@ describe("memory", function()
 end)
 
 
+describe("a task that is to go on", function()
+  it("is begun again when it fails, and ends when it returns", function()
+    local runs = 0
+    local kept = task.keep("the work of a spec", function(value)
+      assert.equal("argument", value)
+      runs = runs + 1
+      if runs == 1 then
+        error("on purpose")
+      end
+    end, "argument")
+    assert.is_true(kept:join())
+    assert.equal(2, runs)
+  end)
+
+
+  it("is begun again when it was cancelled for want of memory", function()
+    local runs, inner = 0, nil
+    local kept = task.keep("the work of a spec", function()
+      runs, inner = runs + 1, task.current()
+      if runs == 1 then
+        task.sleep(60)
+      end
+    end)
+    task.sleep(0.01)
+    inner:cancel()
+    assert.is_true(kept:join())
+    assert.equal(2, runs)
+  end)
+
+
+  it("takes what it does along when it is cancelled", function()
+    local has_ended = false
+    local kept = task.keep("the work of a spec", function()
+      local ending <close> = setmetatable({}, { __close = function() has_ended = true end })
+      task.sleep(60)
+    end)
+    task.sleep(0.01)
+    kept:cancel()
+    assert.is_false((kept:join()))
+    assert.is_true(has_ended)
+  end)
+end)
+
+
+describe("a bounded function", function()
+  it("hands over its results, or what it raised", function()
+    assert.same({ true, 1, 2 }, { task.bounded(1000, "spec", function(a, b) return a, b end, 1, 2) })
+    local ok, err, kind = task.bounded(1000, "spec", error, "on purpose", 0)
+    assert.same({ false, "on purpose" }, { ok, err })
+    assert.is_nil(kind)
+  end)
+
+
+  it("ends at its limit, and who called it goes on", function()
+    local ok, _, kind = task.bounded(20, "spec", function() while true do end end)
+    assert.is_false(ok)
+    assert.equal("script_timeout", kind)
+    task.sleep(0)
+  end)
+
+
+  it("that hoards memory ends alone", function()
+    collectgarbage()
+    host.set_memory_limit(math.floor(collectgarbage("count") * 1024) + 48 * 1024 * 1024)
+    finally(function() host.set_memory_limit(0) end)
+    local ok, _, kind = task.bounded(5000, "spec", function()
+      local hoard = {}
+      while true do
+        hoard = { hoard }
+      end
+    end)
+    assert.is_false(ok)
+    assert.equal("out_of_memory", kind)
+  end)
+end)
+
+
 describe("the frozen clock", function()
   before_each(host.freeze_clock)
   after_each(host.thaw_clock)

@@ -68,6 +68,20 @@ function task.guard(fn, ...) end
 ---@param label? string what the log names when it overruns, e.g. "acme.track"
 function task.budget(milliseconds, label) end
 
+--- Runs `fn(...)` as a child within a CPU budget (as `budget`): `true, results...`, or `false, error,
+--- kind, traceback` as of `guard`. The caller goes on also when the child is the one that is cancelled as the
+--- worker has no memory left: then `kind` is "out_of_memory".
+---@param milliseconds integer
+---@param label string
+---@return boolean ok, any ...
+function task.bounded(milliseconds, label, fn, ...) end
+
+--- Starts `fn(...)` as a task of its own that is to go on: when it raises, or is cancelled for want of memory,
+--- the log says so and it is begun again a second later. It ends when `fn` returns or it is cancelled.
+---@param what string what the log calls it
+---@return Task
+function task.keep(what, fn, ...) end
+
 --- Runs each function of `list`, at most `limit` at a time, and returns their first
 --- results in order. If one raises, its siblings are cancelled and the error is raised.
 ---@param list (fun(): any)[]

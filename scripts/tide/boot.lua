@@ -46,12 +46,12 @@ function M.start(workers)
   end
   host.set_memory_limit(built.config.memory_limit_mb * 1024 * 1024)
   local tasks = {
-    task.detach(own.follow, own, function(present)
+    task.keep("the following of reloads", own.follow, own, function(present)
       host.set_memory_limit(present.config.memory_limit_mb * 1024 * 1024)
       open:adopt(present)
       processing:adopt(present)
     end),
-    task.detach(open.follow, open),
+    task.keep("the following of addresses", open.follow, open),
     gauges.start(built.config.tls and function() return open:list() end),
   }
   return function()

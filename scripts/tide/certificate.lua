@@ -49,7 +49,7 @@ end
 
 -- Looks after the files every second, until cancelled.
 function M.watch()
-  return task.detach(function()
+  return task.keep("the look at the certificate", function()
     while true do
       task.sleep(INTERVAL_SECONDS)
       look()

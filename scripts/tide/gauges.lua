@@ -79,7 +79,7 @@ function M.start(listeners)
   if host.worker == 0 then
     counters.gauge("build_info", ('version="%s"'):format(host.version)):set(1)
   end
-  return task.detach(function()
+  return task.keep("the measuring of this worker", function()
     local lost = 0
     while true do
       memory:set(collectgarbage("count") * 1024)

@@ -8,6 +8,7 @@ local locate = require "tide.locate"
 local message = require "tide.message"
 local provider_file = require "tide.provider_file"
 local settings = require "tide.settings"
+local settings_type = require "tide.settings.type"
 local substitute = require "tide.reload.substitute"
 local suggest = require "tide.suggest"
 local time = require "tide.time"
@@ -252,7 +253,8 @@ function Build:integrations()
   local integrations, secrets = {}, {}
   for _, name in ipairs(self:names()) do
     integrations[name] = self:integration(name)
-    secrets[name] = integrations[name].declared_secrets
+    -- A file whose name is none of an integration reads no variables.
+    secrets[name] = settings_type.is_name(name) and integrations[name].declared_secrets or nil
   end
   for _, fault in ipairs(settings.variable_conflicts(secrets)) do
     self.fatal[#self.fatal + 1] = self.config_path .. ": " .. fault

@@ -309,7 +309,7 @@ end
 
 -- Deletes rows that have expired, for the service's life; its task.
 function M.start_cleaning()
-  return task.detach(function()
+  return task.keep("the cleaning of idempotency keys", function()
     while true do
       local result, message
       repeat

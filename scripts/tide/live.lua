@@ -6,6 +6,7 @@ local call = require "tide.call"
 local host = require "tide.host"
 local json = require "tide.json"
 local log = require "tide.log"
+local message = require "tide.message"
 local task = require "tide.task"
 local bundle = require "tide.bundle"
 local generation = require "tide.generation"
@@ -21,7 +22,6 @@ M.COMMITTED = "generation"
 M.SETTINGS = "settings"
 M.ANSWER = "sources.answer."
 
-local CONFIG_BUDGET_MS = 1000
 local TERMS = { "built_at", "held_back", "tries_again", "substitutes" }
 -- Nothing is lost by a later look: whatever is published ends the wait.
 local LOOK_SECONDS = 60
@@ -63,14 +63,6 @@ function M.publish(sources, terms)
 end
 
 
-local function load_config(sources)
-  task.budget(CONFIG_BUDGET_MS, "loading " .. sources.config_path)
-  local config, fault = settings.load(sources.config_path, sources.config_text, host.getenv)
-  task.budget(nil)
-  return config, fault
-end
-
-
 -- The run-time settings that are published, by integration, and their version.
 local function published_settings()
   local bytes, version = host.published(M.SETTINGS)
@@ -96,7 +88,7 @@ end
 -- A generation of `sources`, bound, not in force yet; nil and its faults.
 local function build(sources, previous)
   local fault
-  sources.config, fault = load_config(sources)
+  sources.config, fault = settings.load(sources.config_path, sources.config_text, host.getenv)
   if not sources.config then
     return nil, { fault }
   end
@@ -129,7 +121,7 @@ end
 -- What follows the generations from `built` on.
 function M.new(built)
   call.activate(built)
-  return setmetatable({ generation = built, seen = -1, answered = built.version, candidate = nil }, Live)
+  return setmetatable({ generation = built, told = built, seen = -1, answered = built.version, candidate = nil }, Live)
 end
 
 
@@ -213,7 +205,7 @@ function Live:answer()
   end
   self.candidate = built
   host.publish(M.ANSWER .. host.worker, json.encode {
-    version = version, faults = faults and json.array(faults), failed = built and M.failures(built),
+    version = version, faults = faults and message.clean_all(faults), failed = built and M.failures(built),
   })
 end
 
@@ -221,14 +213,13 @@ end
 -- Answers proposals and takes what is published also where no task begins; `changed` is told of each
 -- generation. Until cancelled.
 function Live:follow(changed)
-  local told = self.generation
   while true do
     local changes = host.changes()
     self:answer()
     local present = self:current()
-    if present ~= told then
-      told = present
+    if present ~= self.told then
       changed(present)
+      self.told = present
     end
     host.wait_changes(changes, LOOK_SECONDS)
   end

@@ -1,6 +1,8 @@
 -- Text that others wrote (scripts, upstreams, files), made fit for a message: bounded,
 -- valid UTF-8, without control characters that a terminal or a log would act on.
 
+local json = require "tide.json"
+
 local M = {}
 
 M.MAX_BYTES = 4096
@@ -55,6 +57,18 @@ function M.clean(text, max_bytes)
     text = shorten(repair(text), limit)
   end
   return (text:gsub("[%z\1-\8\11-\31\127]", "?"):gsub("\xC2[\x80-\x9F]", "?"))
+end
+
+
+--- A list of texts, each of them clean.
+---@param texts any[]
+---@return string[]
+function M.clean_all(texts)
+  local list = json.array()
+  for index, text in ipairs(texts) do
+    list[index] = M.clean(text)
+  end
+  return list
 end
 
 

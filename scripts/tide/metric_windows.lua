@@ -165,7 +165,7 @@ function M.start(write)
   for _, name in ipairs(statistics.names()) do
     windows.seen[name] = statistics.snapshot(name)
   end
-  windows.task = task.detach(Windows.run, windows)
+  windows.task = task.keep("the keeping of metrics", Windows.run, windows)
   return windows
 end
 

@@ -197,12 +197,12 @@ end
 -- stopped. One keeper of the process may run.
 function Keeper:start()
   self.tasks = {
-    task.detach(function()
+    task.keep("the keeping of breakers", function()
       while true do
         self:note(breaker.next_change())
       end
     end),
-    task.detach(function()
+    task.keep("the keeping of pauses", function()
       while true do
         local name = bucket.next_pause()
         if self.names[name] then
@@ -210,7 +210,7 @@ function Keeper:start()
         end
       end
     end),
-    task.detach(function()
+    task.keep("the keeping of limits", function()
       while true do
         task.sleep(LEVEL_SECONDS)
         self:each(save_limiter)

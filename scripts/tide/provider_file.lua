@@ -45,7 +45,10 @@ end
 
 -- What was raised while a provider was checked, placed in its file: a line of the framework says
 -- nothing.
-local function check_fault(path, raised)
+local function check_fault(path, raised, kind)
+  if kind then
+    return ("%s: stopped while it was loaded: %s"):format(path, message.clean(raised))
+  end
   local words, file, line = locate.split(locate.restore(message.clean(raised), path))
   local place = file == path and ("%s:%d"):format(path, line) or path
   return ("%s: %s (while the provider was checked)"):format(place, words)
@@ -64,17 +67,15 @@ function M.load(file, scripts, budget_ms, loaded_at)
     return nil, { ("%s: %s"):format(file.path, file.fault) }
   end
   local dependencies = {}
-  task.budget(budget_ms, "loading " .. file.path)
-  local ok, loaded, faults = task.guard(function()
+  local ok, loaded, faults = task.bounded(budget_ms, "loading " .. file.path, function()
     local definition, err = run(file, scripts, dependencies)
     if err then
       return nil, { err }
     end
     return provider.check(definition, file.name, file.path, file.text)
   end)
-  task.budget(nil)
   if not ok then
-    return nil, { check_fault(file.path, loaded) }
+    return nil, { check_fault(file.path, loaded, faults) }
   end
   if not loaded then
     return nil, faults

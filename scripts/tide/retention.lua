@@ -123,7 +123,7 @@ end
 --- Begins to delete; the task.
 ---@param live table what knows the generation as it is at each pass
 function M.start(live)
-  return task.detach(function()
+  return task.keep("retention", function()
     while true do
       M.pass(live:current())
       task.sleep(PASS_SECONDS)

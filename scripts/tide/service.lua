@@ -86,6 +86,7 @@ function Service:build(strict, terms)
     return nil, lines(built.errors)
   end
   self.live = live.new(built)
+  host.set_memory_limit(built.config.memory_limit_mb * 1024 * 1024)
   return true
 end
 
@@ -304,7 +305,7 @@ function Service:start_tasks()
   self.retention = retention.start(self.live)
   self.secrets_cleaner = secret_ageing.start(function() return self.live:current() end)
   self.policies:start()
-  self.follower = task.detach(self.live.follow, self.live, function() end)
+  self.follower = task.keep("the following of reloads", self.live.follow, self.live, function() end)
   self.reloader = reloader.new(self.project, self.live, self.project.config.workers, self, self.rollback)
   self.reloader:start()
 end

@@ -15,6 +15,9 @@ local M = {}
 
 M.MAX_CONFIG_BYTES = 1024 * 1024
 
+-- CPU time for config.lua, which is read before its own limits are known.
+local BUDGET_MS = 1000
+
 --- The layers, lowest first, as `effective` names them in its sources.
 M.LAYERS = { "built-in", "provider", "defaults", "integration", "environment", "run-time" }
 
@@ -103,13 +106,7 @@ local function missing_global(_, name)
 end
 
 
---- Evaluates config.lua, which sees `env(name, default)` and nothing else. Values are not checked
---- yet; paths are resolved against its folder. The caller has set the task's budget.
----@param path string shown in messages
----@param text string
----@param getenv fun(name: string): string|nil
----@return table|nil config, string|fun(keys): string err_or_locate
-function M.load(path, text, getenv)
+local function evaluate(path, text, getenv)
   if #text > M.MAX_CONFIG_BYTES then
     return nil, path .. ": larger than " .. M.MAX_CONFIG_BYTES .. " bytes"
   end
@@ -140,6 +137,21 @@ function M.load(path, text, getenv)
   end
   resolve_paths(result, folder_of(path))
   return result, locate.new(path, text)
+end
+
+
+--- Evaluates config.lua, which sees `env(name, default)` and nothing else, within a budget of its own. Values
+--- are not checked yet; paths are resolved against its folder.
+---@param path string shown in messages
+---@param text string
+---@param getenv fun(name: string): string|nil
+---@return table|nil config, string|fun(keys): string err_or_locate
+function M.load(path, text, getenv)
+  local ok, config, where = task.bounded(BUDGET_MS, "loading " .. path, evaluate, path, text, getenv)
+  if not ok then
+    return nil, ("%s: stopped: %s"):format(path, message.clean(config))
+  end
+  return config, where
 end
 
 

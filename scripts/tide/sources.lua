@@ -2,16 +2,13 @@
 -- scripts, the providers inside the binary.
 
 local host = require "tide.host"
+local message = require "tide.message"
 local settings = require "tide.settings"
-local task = require "tide.task"
 
 local M = {}
 
 M.MAX_FILE_BYTES = 4 * 1024 * 1024
 M.MAX_FILES = 1000
-
--- CPU time for config.lua, which is read before its own limits are known.
-local CONFIG_BUDGET_MS = 1000
 
 
 local function folder_of(path)
@@ -29,7 +26,7 @@ end
 
 
 -- The Lua files of a folder as { name, path, text }, added to `files`; one that cannot be read has `fault` in
--- place of `text`: the others are none the worse.
+-- place of `text`: the others are none the worse. Names go into messages and JSON, whatever their bytes are.
 local function read_folder(folder, files)
   local names, err = host.list(folder)
   if not names then
@@ -43,7 +40,7 @@ local function read_folder(folder, files)
       if #files >= M.MAX_FILES then
         return nil, ("%s: more than %d files"):format(folder, M.MAX_FILES)
       end
-      files[#files + 1] = { name = name, path = path, text = text,
+      files[#files + 1] = { name = message.clean(name), path = message.clean(path), text = text,
         fault = not text and "could not be read: " .. fault or nil }
     end
   end
@@ -92,9 +89,7 @@ function M.read(config_path, getenv)
   if not text then
     return nil, { ("%s: could not be read: %s"):format(config_path, err) }
   end
-  task.budget(CONFIG_BUDGET_MS, "loading " .. config_path)
   local config, where = settings.load(config_path, text, getenv)
-  task.budget(nil)
   if not config then
     return nil, { where }
   end

@@ -4,6 +4,8 @@
 local engine = require "tide.engine.task"
 
 local DEFAULT_LIMIT <const> = 8
+-- What is kept running is begun again after so long.
+local AGAIN_SECONDS <const> = 1
 
 local M = {}
 
@@ -92,6 +94,52 @@ function M.race(list)
   end
   if not winner[1] then raise(winner) end
   return table.unpack(winner, 2, winner.n)
+end
+
+
+local function bounded(milliseconds, label, run, ...)
+  engine.budget(milliseconds, label)
+  return engine.guard(run, ...)
+end
+
+
+local function outcome_of(joined, ...)
+  if joined then return ... end
+  local err, kind = ...
+  if kind == "cancelled" then
+    return false, "it needed more memory than the worker has (memory_limit_mb)", "out_of_memory"
+  end
+  return false, err, kind
+end
+
+
+--- Runs `fn(...)` within a budget, as a child: whatever becomes of it, the caller goes on.
+function M.bounded(milliseconds, label, fn, ...)
+  local child <close> = engine.spawn(bounded, milliseconds, label, fn, ...)
+  return outcome_of(child:join())
+end
+
+
+-- Why what was to go on has ended, if by a fault.
+local function log_end(what, joined, ok, err, _, traceback)
+  if joined and ok then return false end
+  local log = require "tide.log" -- which needs tasks itself
+  log.error(what .. " stopped: internal error; it is begun again", {
+    error = tostring(joined and err or ok), traceback = traceback })
+  return true
+end
+
+
+--- Runs `fn(...)` in a task of its own, begun again should it fail.
+function M.keep(what, fn, ...)
+  local arguments = table.pack(...)
+  return engine.detach(function()
+    local child
+    repeat
+      if child then engine.sleep(AGAIN_SECONDS) end
+      child = engine.spawn(engine.guard, fn, table.unpack(arguments, 1, arguments.n))
+    until not log_end(what, child:join())
+  end)
 end
 
 

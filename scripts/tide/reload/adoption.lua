@@ -85,6 +85,7 @@ function M.adopt(service, built, opened)
   service.project = opened
   service:show_addresses()
   log.set_level(opened.config.log_level)
+  host.set_memory_limit(opened.config.memory_limit_mb * 1024 * 1024)
   cache.set_limit(opened.config.cache_limit_mb * 1024 * 1024)
   host.set_stuck_seconds(opened.config.worker_stuck_seconds)
   service.socket:limit_body(opened.config.max_request_bytes)

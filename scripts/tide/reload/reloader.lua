@@ -3,6 +3,7 @@
 
 local counters = require "tide.state.counters"
 local log = require "tide.log"
+local message = require "tide.message"
 local task = require "tide.task"
 local time = require "tide.time"
 local bundle = require "tide.bundle"
@@ -159,6 +160,7 @@ end
 
 -- What came of a reload, said everywhere.
 function Reloader:report(result, started)
+  result.errors = message.clean_all(result.errors)
   request.set_faults(result.outcome == "failed" and result.errors or {})
   result.version = self.live.generation.version
   if result.outcome ~= "unchanged" then
@@ -265,13 +267,14 @@ end
 
 
 local function protected(reloader, by)
+  local started = time.monotonic()
   local ok, result, _, traceback = task.guard(reloader.reload, reloader, by)
   if ok then
     return result
   end
   reloader.must_retry = true
   log.error("a reload failed: internal error", { error = tostring(result), traceback = traceback })
-  return { outcome = "failed", errors = { "internal error: " .. tostring(result) } }
+  return reloader:report({ outcome = "failed", errors = { "internal error: " .. tostring(result) } }, started)
 end
 
 
@@ -317,8 +320,8 @@ end
 --- Begins to reload.
 function Reloader:start()
   self.tasks = {
-    task.detach(self.serve, self),
-    task.detach(self.watch, self),
+    task.keep("the reloading of files", self.serve, self),
+    task.keep("the watching of files", self.watch, self),
   }
 end
 

@@ -80,7 +80,7 @@ end
 ---@param generation_of fun(): table the generation as it is then
 function M.start(generation_of)
   local ageing = setmetatable({ owners = {}, absent = {} }, Ageing)
-  return task.detach(function()
+  return task.keep("the ageing of secrets", function()
     while true do
       drop_expired(generation_of())
       ageing:drop_unused(generation_of())

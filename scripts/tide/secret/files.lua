@@ -144,7 +144,7 @@ end
 
 --- Looks at the files twice a second, until stopped.
 function Files:start()
-  self.task = task.detach(function()
+  self.task = task.keep("the look at files of secrets", function()
     while true do
       task.sleep(INTERVAL_SECONDS)
       for _, file in pairs(self.list) do

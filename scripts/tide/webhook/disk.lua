@@ -45,7 +45,7 @@ end
 -- Watches the folder of the store, for the service's life (main worker); its task.
 function M.watch(folder)
   look(folder)
-  return task.detach(function()
+  return task.keep("the look at the disk", function()
     while true do
       task.sleep(LOOK_SECONDS)
       look(folder)

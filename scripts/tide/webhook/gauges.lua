@@ -73,7 +73,7 @@ end
 
 -- Measures for the service's life; its task. `current()` gives the generation.
 function M.start(current)
-  return task.detach(function()
+  return task.keep("the counting of events", function()
     local count_all_at = 0
     while true do
       task.sleep(INTERVAL_SECONDS)

@@ -20,7 +20,7 @@ function M.start(generation)
   local processor = setmetatable({ generation = generation, lanes = {}, ending = {}, wakes = wake.count(),
     paused = false }, Processor)
   processor:open_lanes()
-  processor.watcher = task.detach(function() processor:watch() end)
+  processor.watcher = task.keep("the look-out for due events", processor.watch, processor)
   return processor
 end
 
