@@ -93,6 +93,35 @@ describe("tide.state.cache", function()
   end)
 
 
+  it("lists keys by pattern, as many as asked, up to their first NUL and not beyond a bound", function()
+    local space = new_space()
+    for number = 1, 20 do
+      space:put(("track:%02d\0hash of %d"):format(number, number), "value", 60, 0)
+    end
+    local keys, count = space:keys("track:1*", 100)
+    table.sort(keys)
+    assert.equal(10, count)
+    assert.equal(10, #keys)
+    assert.same({ "track:10", "track:19" }, { keys[1], keys[10] })
+    keys, count = space:keys("*", 3)
+    assert.same({ 3, 20 }, { #keys, count })
+    assert.same({}, (space:keys("none", 5)))
+    assert.same({}, (space:keys("*", 0)))
+    space:put(("x"):rep(3000), "value", 60, 0)
+    assert.equal(1024, #space:keys("x*", 1)[1])
+    assert.has_error(function() space:keys("*", 10001) end)
+    assert.equal(21, space:stats().entries)
+  end)
+
+
+  it("lists tens of thousands, with others in between", function()
+    local space = new_space()
+    for number = 1, 20000 do space:put("key " .. number, "value", 60, 0) end
+    local keys, count = space:keys("*", 10000)
+    assert.same({ 10000, 20000 }, { #keys, count })
+  end)
+
+
   it("lets others run while it deletes many, and can be cancelled", function()
     local space = new_space()
     for number = 1, 20000 do space:put("key " .. number, "value", 60, 0) end

@@ -129,6 +129,8 @@ describe("a verb of the console", function()
     run ".call acme track parcel=55"
     assert.matches("entries +%d", (run ".cache acme"))
     assert.matches("operation +track\nentries +[1-9]", (run ".cache acme track"))
+    assert.matches('\ntrack:{"parcel":"55"}', (run ".cache acme keys"), 1, true)
+    assert.matches('entries +[1-9]', (run ".cache acme track keys"))
     assert.matches("deleted +[1-9]", (run ".cache acme track clear"))
     assert.matches("entries +0", (run ".cache acme track"))
     assert.matches("no operation", (run ".cache acme trak"))

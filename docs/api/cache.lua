@@ -63,7 +63,7 @@ function CacheSpace:delete(key) end
 
 --- Deletes all whose key, up to its first NUL byte, matches. `*` is any run of bytes, `?` any one
 --- byte, `\` takes the byte after it as it is. Raises the epoch in any case. Where there are thousands of
---- entries other tasks run in between, here and in the next two; what is stored meanwhile may stay.
+--- entries other tasks run in between, here and in the next three; what is stored meanwhile may stay.
 ---@param pattern string at most 4,096 bytes
 ---@return integer count
 function CacheSpace:delete_matching(pattern) end
@@ -72,6 +72,13 @@ function CacheSpace:delete_matching(pattern) end
 ---@param pattern string
 ---@return integer count
 function CacheSpace:count_matching(pattern) end
+
+--- Of the keys that match, `most` (0 to 10,000), in no order, each up to its first NUL byte and 1,024 bytes of it;
+--- and how many match.
+---@param pattern string
+---@param most integer
+---@return string[] keys, integer count
+function CacheSpace:keys(pattern, most) end
 
 --- Deletes all. Raises the epoch.
 ---@return integer count

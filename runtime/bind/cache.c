@@ -15,6 +15,7 @@
 
 #define HIT_TYPE "tidegate.cache_hit"
 #define SECONDS_MAX 3e9
+#define KEYS_MAX 10000
 
 static uint64_t now_of(lua_State *L) {
   return clock_monotonic_ns(worker_clock(worker_of(L)));
@@ -134,14 +135,21 @@ static int scan_on(lua_State *L, int status, lua_KContext context) {
   return 1;
 }
 
-static int scan(lua_State *L, const char *pattern, size_t length, bool deletes) {
+/* The operation is at index 3. */
+static struct cache_scan *open_scan(lua_State *L, const char *pattern, size_t length,
+                                    bool deletes) {
   struct cache_space *space = check_space(L);
   luaL_argcheck(L, length <= CACHE_PATTERN_MAX, 2, "a pattern of at most 4,096 bytes expected");
   lua_settop(L, 2);
   struct operation *operation = operation_open(L, scan_close);
   struct cache_scan *scan = cache_scan_new(space, pattern, length, deletes);
-  if (scan == NULL) return luaL_error(L, "no memory to look through the cache");
+  if (scan == NULL) luaL_error(L, "no memory to look through the cache");
   operation_hold(L, operation, scan);
+  return scan;
+}
+
+static int scan(lua_State *L, const char *pattern, size_t length, bool deletes) {
+  open_scan(L, pattern, length, deletes);
   return scan_on(L, LUA_OK, 3);
 }
 
@@ -155,6 +163,38 @@ static int space_count_matching(lua_State *L) {
   size_t length;
   const char *pattern = luaL_checklstring(L, 2, &length);
   return scan(L, pattern, length, false);
+}
+
+static void push_names(lua_State *L, const struct buf *names) {
+  lua_newtable(L);
+  size_t at = 0;
+  for (lua_Integer index = 1; at < names->length; index++) {
+    size_t length = strlen(names->data + at);
+    lua_pushlstring(L, names->data + at, length);
+    lua_rawseti(L, -2, index);
+    at += length + 1;
+  }
+}
+
+static int keys_on(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  struct cache_scan *scan = operation_check(L, (int)context)->pointer;
+  if (cache_scan_step(scan, now_of(L))) {
+    task_yield(L);
+    return lua_yieldk(L, 0, context, keys_on);
+  }
+  push_names(L, cache_scan_names(scan));
+  lua_pushinteger(L, (lua_Integer)cache_scan_count(scan));
+  return 2;
+}
+
+static int space_keys(lua_State *L) {
+  size_t length;
+  const char *pattern = luaL_checklstring(L, 2, &length);
+  lua_Integer most = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, most >= 0 && most <= KEYS_MAX, 3, "0 to 10000 keys expected");
+  cache_scan_list(open_scan(L, pattern, length, false), (size_t)most);
+  return keys_on(L, LUA_OK, 3);
 }
 
 static int space_clear(lua_State *L) {
@@ -237,6 +277,7 @@ static const luaL_Reg space_methods[] = {
     {"delete", space_delete},
     {"delete_matching", space_delete_matching},
     {"count_matching", space_count_matching},
+    {"keys", space_keys},
     {"clear", space_clear},
     {"stats", space_stats},
     {NULL, NULL},

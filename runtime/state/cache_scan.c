@@ -15,6 +15,8 @@ struct cache_scan {
   size_t count;
   bool deletes, is_marked;
   struct cache_entry *marker;
+  size_t names_left; /* to be listed */
+  struct buf names;
   size_t length;
   char pattern[];
 };
@@ -40,6 +42,7 @@ struct cache_scan *cache_scan_new(struct cache_space *space, const char *pattern
   *scan =
       (struct cache_scan){.space = space, .deletes = deletes, .marker = marker, .length = length};
   memcpy(scan->pattern, pattern, length);
+  buf_init(&scan->names, 0);
   if (deletes) cache_space_raise_epoch(space);
   return scan;
 }
@@ -55,27 +58,51 @@ void cache_scan_free(struct cache_scan *scan) {
     cache_marker_unlink(scan->marker);
     pthread_mutex_unlock(&shard_of(scan)->mutex);
   }
+  buf_deinit(&scan->names);
   free(scan->marker);
   free(scan);
+}
+
+void cache_scan_list(struct cache_scan *scan, size_t most) {
+  scan->names_left = most;
+  buf_init(&scan->names, most * (CACHE_NAME_MAX + 1));
+}
+
+const struct buf *cache_scan_names(const struct cache_scan *scan) {
+  return &scan->names;
 }
 
 size_t cache_scan_count(const struct cache_scan *scan) {
   return scan->count;
 }
 
-static bool matches(const struct cache_scan *scan, const struct cache_entry *entry) {
+static size_t name_length(const struct cache_entry *entry) {
   const char *end = memchr(entry->bytes, '\0', entry->key_length);
-  size_t length = end != NULL ? (size_t)(end - entry->bytes) : entry->key_length;
-  return glob_matches(scan->pattern, scan->length, entry->bytes, length);
+  return end != NULL ? (size_t)(end - entry->bytes) : entry->key_length;
+}
+
+static bool matches(const struct cache_scan *scan, const struct cache_entry *entry) {
+  return glob_matches(scan->pattern, scan->length, entry->bytes, name_length(entry));
+}
+
+static void list_name(struct cache_scan *scan, const struct cache_entry *entry) {
+  size_t length = name_length(entry);
+  if (length > CACHE_NAME_MAX) length = CACHE_NAME_MAX;
+  if (buf_reserve(&scan->names, length + 1) != 0 ||
+      buf_append(&scan->names, entry->bytes, length) != 0 || buf_append(&scan->names, "", 1) != 0)
+    return;
+  scan->names_left--;
 }
 
 static void visit(struct cache_scan *scan, struct cache_entry *entry, uint64_t now_ns,
                   struct cache_entries *removed) {
   if (entry->is_marker || !matches(scan, entry)) return;
-  if (scan->deletes)
+  if (scan->deletes) {
     scan->count += cache_shard_delete(shard_of(scan), entry, now_ns, removed);
-  else
-    scan->count += !cache_shard_expire(shard_of(scan), entry, now_ns, removed);
+  } else if (!cache_shard_expire(shard_of(scan), entry, now_ns, removed)) {
+    scan->count++;
+    if (scan->names_left > 0) list_name(scan, entry);
+  }
 }
 
 /* The entry to begin or to go on with. */

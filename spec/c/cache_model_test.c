@@ -226,8 +226,10 @@ static void step_delete(struct model *model, struct model_space *space, size_t n
 static size_t scan_all(struct cache_space *space, const char *pattern, bool deletes, uint64_t now) {
   struct cache_scan *scan = cache_scan_new(space, pattern, strlen(pattern), deletes);
   assert_non_null(scan);
+  if (!deletes) cache_scan_list(scan, KEYS);
   while (cache_scan_step(scan, now)) continue;
   size_t count = cache_scan_count(scan);
+  if (!deletes) assert_int_equal(cache_scan_names(scan)->length, count * (KEY_LENGTH + 1));
   cache_scan_free(scan);
   return count;
 }

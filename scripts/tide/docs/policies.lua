@@ -60,7 +60,7 @@ answers are not kept yet: at most 1,000, `batch_concurrency` at a time. It says 
 and which inputs failed.
 
 `GET /api/v1/integrations/NAME/cache` counts what is kept and how often it served; with `operation=` the entries
-of that one.
+of that one; `keys=100` lists so many of the keys.
 
 `DELETE /api/v1/integrations/NAME/cache?operation=&pattern=` deletes entries, those of mock mode too, and
 says how many. Keys read `OPERATION:canonical JSON`; `*` stands for any run of bytes, `?` for one. Without
