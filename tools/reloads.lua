@@ -1,7 +1,8 @@
 -- make reloads: saves a provider again and again while it is called, then changes its
 -- configuration as often, and says what failed and how long it took. Exit code 0 when no call failed.
 -- Environment: WORKERS (2), RATE (2000 calls a second), SECONDS (10, without changes), SAVES (1000), PATCHES (99),
--- INTERVAL_MS (30, between two changes); JSON=1 prints JSON.
+-- INTERVAL_MS (30, between two changes); JSON=1 prints JSON. MEMORY=N: instead, what memory the process has after
+-- N / 5 reloads, and after N more.
 
 local host = require "tide.host"
 local json = require "tide.json"
@@ -19,6 +20,19 @@ local function number(name, default)
   return math.tointeger(tonumber(host.getenv(name) or default)) or error(name .. " must be a whole number", 0)
 end
 
+
+local function report_memory(count)
+  local warm = count // 5
+  local sizes = reload_load.memory { warm, warm + count }
+  host.write("stdout", ("%.2f MB after %d reloads, %.2f MB after %d more: %+.2f %%\n"):format(sizes[1] / 1e6, warm,
+    sizes[2] / 1e6, count, (sizes[2] / sizes[1] - 1) * 100))
+  return 0
+end
+
+
+if host.getenv("MEMORY") then
+  return report_memory(number("MEMORY"))
+end
 
 local options = {
   workers = number("WORKERS", 2), rate = number("RATE", 2000), seconds = number("SECONDS", 10),

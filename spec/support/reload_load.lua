@@ -141,6 +141,33 @@ function Load:drive_through(rate, phase, what, count, interval)
 end
 
 
+local function resident_of(service)
+  local _, text = service:request("GET", "/metrics")
+  return tonumber(text:match("\nprocess_resident_memory_bytes (%S+)"))
+end
+
+
+--- The resident memory of the process, in bytes, after each of `counts` (rising) reloads of its provider.
+function M.memory(counts)
+  local project = support.project()
+  local ending <close> = setmetatable({}, { __close = function() project:close() end })
+  project:write("providers/work.lua", PROVIDER:format(1, 1))
+  project:write("config.lua", "return { watch = false }")
+  local load = setmetatable({ project = project, saves = new_changes() }, Load)
+  local service = project:serve { workers = 2 }
+  local sizes = {}
+  for index, count in ipairs(counts) do
+    while load.saves.number <= count do
+      load:save()
+      local _, body = service:request("POST", "/api/v1/reload")
+      assert(body.data.outcome == "ok", json.encode(body))
+    end
+    sizes[index] = resident_of(service)
+  end
+  return sizes
+end
+
+
 local function start(options)
   local project = support.project()
   project:write("providers/work.lua", PROVIDER:format(1, 1))
