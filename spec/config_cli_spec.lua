@@ -182,4 +182,14 @@ describe("what tidegate config shows at a terminal", function()
     assert.matches("\nlimit +refuse +no token is free; minute 0\n", text)
     assert.matches("\nmax_retries +3 +defaults\n", text)
   end)
+
+
+  it("has no more digits than somebody reads", function()
+    local text = config_text.explanation {
+      integration = "shop", operation = "look", verdict = "pass", settings = {},
+      policies = { { policy = "limit", verdict = "pass",
+        state = { hour = 997.0398105583333, minute = 58.0, pause_seconds = 0.0049, mode = "auto" } } },
+    }
+    assert.matches("\nlimit +pass +hour 997%.04, minute 58, mode auto, pause_seconds 0\n", text)
+  end)
 end)

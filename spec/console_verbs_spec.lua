@@ -56,6 +56,23 @@ describe("a verb of the console", function()
   end)
 
 
+  it("lists the verbs in columns", function()
+    local places = {}
+    for line in (run ".help"):gmatch("  %.[^\n]+") do
+      places[line:find("%S", (line:find(" ", 3, true)))] = true
+    end
+    assert.is_nil(next(places, next(places)))
+  end)
+
+
+  it("refuses arguments where it takes none", function()
+    for _, line in ipairs { ".status now", ".integrations acme", ".top acme", ".reload acme", ".quit now" } do
+      assert.matches("^error: usage: %.%l+$", (run(line)))
+    end
+    assert.is_false(session.ended)
+  end)
+
+
   it("shows the integrations as a table", function()
     assert.matches("^NAME +STATUS +BREAKER +VERSION +MOCK +OPERATIONS\nacme +healthy +closed +%x+ +no +fail, track$",
       (run ".integrations"))
@@ -90,6 +107,7 @@ describe("a verb of the console", function()
     assert.matches("state +serving", text)
     assert.matches("integrations +1 healthy", text)
     assert.matches("workers +1", text)
+    assert.matches("\nINTEGRATION +STATUS +VERSION +SINCE\nacme +healthy +%x+ +%d%d%d%d%-%d%d%-%d%dT[%d:.]+Z$", text)
   end)
 
 

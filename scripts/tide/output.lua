@@ -25,9 +25,9 @@ function M.print(value, options)
 end
 
 
--- Prints a result as `render` lays it out at a terminal, as JSON elsewhere.
+-- Prints a result as `render` lays it out at a terminal, as JSON elsewhere or without it.
 function M.show(value, options, render)
-  if host.is_terminal("stdout") and not options.json then
+  if render and host.is_terminal("stdout") and not options.json then
     write(render(value))
   else
     M.print(value, options)
@@ -35,8 +35,9 @@ function M.show(value, options, render)
 end
 
 
--- Prints the answer of the service, or says what went wrong: the exit code and a message.
-function M.answer(options, status, value)
+-- Prints the answer of the service, at a terminal as `render` (if any) lays it out, or says what went wrong: the
+-- exit code and a message.
+function M.answer(options, status, value, render)
   if not status then
     return 1, value
   end
@@ -46,7 +47,7 @@ function M.answer(options, status, value)
   if type(value) == "string" then
     write(value)
   else
-    M.print(value, options)
+    M.show(value, options, render)
   end
   return 0
 end

@@ -4,6 +4,7 @@ local client = require "tide.client"
 local command_line = require "tide.command_line"
 local output = require "tide.output"
 local project = require "tide.project"
+local status_text = require "tide.status_text"
 
 local M = {}
 
@@ -17,7 +18,8 @@ function M.run(options)
   if not service then
     return 1, message
   end
-  return output.answer(options, service:request("GET", "/api/v1/status"))
+  local status, answer = service:request("GET", "/api/v1/status")
+  return output.answer(options, status, answer, function(value) return status_text.text(value.data) end)
 end
 
 

@@ -61,7 +61,11 @@ local function take_json(text)
 end
 
 
+-- Verbs whose usage is their name take no arguments.
 local function run(session, verb, arguments, is_json)
+  if arguments[1] and not verb.usage:find(" ", 1, true) then
+    M.misuse(verb)
+  end
   if verb.run then
     return verb.run(session, arguments, is_json)
   end

@@ -89,11 +89,21 @@ local VERDICTS <const> = {
 }
 
 
+-- No more digits than somebody reads: "58.01".
+local function short(value)
+  if math.type(value) ~= "float" or math.abs(value) >= 1e15 then
+    return value
+  end
+  local rounded = tonumber(("%.2f"):format(value)) or value
+  return math.tointeger(rounded) or rounded
+end
+
+
 -- "closed, calls 12, failures 3"
 local function state_text(state)
   local parts = {}
   for _, name in ipairs(sorted.names(state or {})) do
-    parts[#parts + 1] = ("%s %s"):format(name, value_text(state[name]))
+    parts[#parts + 1] = ("%s %s"):format(name, value_text(short(state[name])))
   end
   return table.concat(parts, ", ")
 end

@@ -1,5 +1,6 @@
 -- `.help [VERB]`: what there is.
 
+local columns = require "tide.columns"
 local verbs = require "tide.console.verbs"
 
 local M = {}
@@ -27,13 +28,14 @@ end
 
 
 function M.show(session, list, arguments)
-  for _, verb in ipairs(list) do
-    session:show(("  %-12s %s"):format("." .. verb.name, verb.summary))
-    if arguments[1] then
-      session:show("  usage: " .. verb.usage)
-    end
+  local rows = {}
+  for index, verb in ipairs(list) do
+    rows[index] = { "  ." .. verb.name, verb.summary }
   end
-  if not arguments[1] then
+  session:show((columns.text(rows):gsub("\n$", "")))
+  if arguments[1] then
+    session:show("  usage: " .. list[1].usage)
+  else
     session:show("\n.json VERB … or VERB … | json gives JSON; help() tells what a line of Lua has")
   end
 end
