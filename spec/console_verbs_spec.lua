@@ -117,9 +117,21 @@ describe("a verb of the console", function()
     local _, body = service:request("GET", "/api/v1/integrations/acme")
     assert.equal("open", body.data.circuit_breaker_state)
     assert.matches("^circuit_open: ", (run ".call acme track parcel=99"))
+    assert.matches('mode = "open".*state = "open"', (run ".breaker acme"))
     run ".breaker acme auto"
     assert.matches("^invalid_input: ", (run ".breaker acme shut"))
     assert.matches("^no_such_operation: ", (run ".breaker nobody"))
+  end)
+
+
+  it("shows the breaker that is held while mock mode passes it by, and says so", function()
+    run ".config acme is_mock_mode=yes"
+    assert.matches('state = "open".*\nacme is in mock mode: .*$', (run ".breaker acme open"))
+    assert.matches('state = "open".*\nacme is in mock mode: .*$', (run ".breaker acme"))
+    assert.matches("mocked", (run ".call acme track parcel=98"))
+    run ".config acme is_mock_mode:=null"
+    assert.matches("^circuit_open: ", (run ".call acme track parcel=98"))
+    assert.is_nil((run ".breaker acme auto"):find("mock mode", 1, true))
   end)
 
 

@@ -387,6 +387,7 @@ describe("GET /openapi.json", function()
     change("POST", name .. "/config/rollback", { json = { version = versions[1] } })
     change("PUT", name .. "/breaker", { json = { mode = "open" } })
     change("PUT", name .. "/breaker", { json = { mode = "auto" } })
+    change("GET", name .. "/breaker")
     change("POST", name .. "/cache/warm", { json = { operation = "track",
       inputs = { { parcel = "1234567890" }, {} } } })
     change("DELETE", name .. "/cache")

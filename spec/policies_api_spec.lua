@@ -126,6 +126,7 @@ describe("an operator", function()
     local status, body = ask("PUT", "things/breaker", { mode = "open" })
     assert.equal(200, status)
     assert.same({ "open", "open" }, { body.data.mode, body.data.state })
+    assert.same(body.data.opened_at, select(2, ask("GET", "things/breaker")).data.opened_at)
     assert.equal("503 503 503 503", statuses(4))
     assert.equal(0, #things.requests)
     body = select(2, ask("PUT", "things/breaker", { mode = "auto" }))
@@ -257,6 +258,7 @@ describe("an operator", function()
     for _, one in ipairs {
       { "POST", "things/look/explain", input, { [OPERATOR] = 200, [VIEWER] = 200, [CALLER] = 403 } },
       { "PUT", "things/breaker", { mode = "auto" }, { [OPERATOR] = 200, [VIEWER] = 403, [CALLER] = 403 } },
+      { "GET", "things/breaker", nil, { [OPERATOR] = 200, [VIEWER] = 200, [CALLER] = 403 } },
       { "POST", "things/cache/warm", { operation = "look", inputs = { input } },
         { [OPERATOR] = 200, [VIEWER] = 403, [CALLER] = 403 } },
       { "DELETE", "things/cache", nil, { [OPERATOR] = 200, [VIEWER] = 403, [CALLER] = 403 } },
@@ -312,7 +314,7 @@ describe("an operator", function()
 
 
     it("what there is not", function()
-      for _, one in ipairs { { "PUT", "breaker", { mode = "auto" } }, { "DELETE", "cache" },
+      for _, one in ipairs { { "PUT", "breaker", { mode = "auto" } }, { "GET", "breaker" }, { "DELETE", "cache" },
         { "POST", "cache/warm", { operation = "look", inputs = { { id = "a" } } } },
         { "POST", "look/explain", { id = "a" } } } do
         assert_refused(404, "no_such_operation", ask(one[1], "nobody/" .. one[2], one[3]))

@@ -48,6 +48,9 @@ local function facts_of(data)
   if not data.watch.enabled then
     rows[#rows + 1] = { "watch", "off: files are read at tidegate reload" }
   end
+  for _, polled in ipairs(data.watch.enabled and data.watch.polled or {}) do
+    rows[#rows + 1] = { "polled", message.clean(("%s: %s"):format(polled.folder, polled.reason)) }
+  end
   return columns.text(rows)
 end
 
@@ -68,9 +71,9 @@ local function integrations_of(generation)
 end
 
 
-local function add_faults(parts, faults, prefix)
+local function add_faults(parts, faults)
   for _, fault in ipairs(faults) do
-    parts[#parts + 1] = prefix .. message.clean(fault) .. "\n"
+    parts[#parts + 1] = "fault: " .. message.clean(fault) .. "\n"
   end
 end
 
@@ -81,8 +84,8 @@ end
 function M.text(data)
   local parts = { facts_of(data), integrations_of(data.generation) }
   local faults = {}
-  add_faults(faults, data.generation.errors, "not loaded: ")
-  add_faults(faults, data.secrets.faults, "")
+  add_faults(faults, data.generation.errors)
+  add_faults(faults, data.secrets.faults)
   if #faults > 0 then
     parts[#parts + 1] = "\n" .. table.concat(faults)
   end

@@ -40,6 +40,23 @@ end
 -- The breaker -----------------------------------------------------------------------------------------
 
 
+-- That of real calls. Nobody holds the mock's own: `is_mock_mode` says that calls pass by the one that is shown.
+local function shown_breaker(integration)
+  local shown = breaker.info(cells.of(integration, false).breaker)
+  shown.is_mock_mode = integration.values.is_mock_mode
+  return { status = 200, json = { data = shown } }
+end
+
+
+local function get_breaker(current)
+  local integration, err = current:integration()
+  if not integration then
+    return nil, err
+  end
+  return shown_breaker(integration)
+end
+
+
 local function put_breaker(current)
   local integration, err = current:integration()
   local body
@@ -62,7 +79,7 @@ local function put_breaker(current)
   cell:set_mode(body.mode)
   note(current, "breaker.mode", integration.name, { mode = before }, { mode = body.mode },
     policy_state.breaker_statement(cells.name(integration, false)))
-  return { status = 200, json = { data = breaker.info(cell) } }
+  return shown_breaker(integration)
 end
 
 
@@ -209,7 +226,7 @@ end
 local BREAKER = shape.object({
   mode = shape.choice("auto", "open", "closed", "observe"), state = shape.choice("closed", "open", "half_open"),
   consecutive_failures = "integer", calls = "integer", failures = "integer", slow = "integer",
-  probes_out = "integer", opened_total = "integer", refused_total = "integer",
+  probes_out = "integer", opened_total = "integer", refused_total = "integer", is_mock_mode = "boolean",
 }, { opened_at = "time", retry_after = "number" })
 
 local EXPLANATION = shape.object({
@@ -221,6 +238,10 @@ local EXPLANATION = shape.object({
 }, { policy = "text", why = "text", instead = "text" })
 
 M.routes = {
+  { "GET", "/api/v1/integrations/{name}/breaker", needs = "read", handler = get_breaker, doc = {
+    summary = "A circuit breaker, and whether an operator holds it",
+    answers = shape.data(BREAKER), problems = { "no_such_operation", "not_loaded" },
+  } },
   { "PUT", "/api/v1/integrations/{name}/breaker", needs = "operate", handler = put_breaker, doc = {
     summary = "Hold a circuit breaker open or closed, or let it work by itself",
     body = { type = "object", required = { "mode" }, properties = { mode = {

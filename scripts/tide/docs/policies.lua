@@ -46,7 +46,7 @@ local LOOKING = [[
 local ACTIONS = [[
 ## What operators can do while it runs
 
-`PUT /api/v1/integrations/NAME/breaker` with `{"mode": …}`:
+`GET /api/v1/integrations/NAME/breaker` shows a breaker and who holds it, `PUT` with `{"mode": …}` changes that:
 
 | mode | does |
 | --- | --- |
@@ -54,6 +54,9 @@ local ACTIONS = [[
 | `"closed"` | lets every call through, whatever happens |
 | `"observe"` | shows the state that it would have, and refuses nothing: to try settings out |
 | `"auto"` | closes it and lets it work by itself |
+
+This is the breaker of real calls. While an integration is in mock mode (`is_mock_mode`), its calls pass the mock's own,
+which nobody holds.
 
 `POST /api/v1/integrations/NAME/cache/warm` with `{"operation": …, "inputs": […]}` makes the calls whose
 answers are not kept yet: at most 1,000, `batch_concurrency` at a time. It says how many entries there are

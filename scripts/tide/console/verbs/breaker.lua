@@ -18,16 +18,16 @@ function M.fetch(session, arguments)
   if not name or arguments[3] then
     verbs.misuse(M)
   end
-  if mode then
-    return session.api:ask("PUT", inside.path("/api/v1/integrations/{}/breaker", name), { mode = mode }).data
-  end
-  local data = session.api:ask("GET", inside.path("/api/v1/integrations/{}", name)).data
-  return { state = data.circuit_breaker_state }
+  return session.api:ask(mode and "PUT" or "GET", inside.path("/api/v1/integrations/{}/breaker", name),
+    mode and { mode = mode }).data
 end
 
 
-function M.show(session, data)
+function M.show(session, data, arguments)
   session:write(printer.text(data, session:layout()) .. "\n")
+  if data.is_mock_mode then
+    session:show(("%s is in mock mode: its calls pass the mock's own breaker, not this one"):format(arguments[1]))
+  end
 end
 
 
