@@ -155,13 +155,15 @@ describe("the console of a service", function()
 
 
   it("lives on when a line needs more memory than there is", function()
-    local session = console.open(project)
+    local small = support.project { ["config.lua"] = "return { memory_limit_mb = 32, script_timeout_ms = 8000 }" }
+    finally(function() small:close() end)
+    local running = small:serve()
+    local session = console.open(small)
     local text, failed = console.run(session, "t = {} for i = 1, 1e9 do t[i] = string.rep('x', 1000) .. i end")
     assert.is_true(failed)
     assert.matches("memory", text)
     assert.equal("1", (console.run(session, "1")))
-    local status = service:request("GET", "/health")
-    assert.equal(200, status)
+    assert.equal(200, (running:request("GET", "/health")))
     session:close()
   end)
 

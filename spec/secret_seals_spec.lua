@@ -8,7 +8,7 @@ local support = require "spec.support.service"
 local KEY <const> = crypto.base64(("k"):rep(32))
 local OTHER_KEY <const> = crypto.base64(("o"):rep(32))
 local COUNT <const> = 400
-local KILLS_MAX <const> = 40
+local KILLS_MAX <const> = 6
 
 -- Run on the project's store: seals COUNT secrets, or says how many open and under how many keys they are.
 local STORE <const> = [[
@@ -71,7 +71,7 @@ describe("stored secrets", function()
     local kills, ended = 0
     repeat
       local process = project:start({ "secret", "rekey" }, both)
-      ended = task.timeout((20 + kills * 5) / 1000, process.wait, process) ~= nil
+      ended = task.timeout((20 + kills * 15) / 1000, process.wait, process) ~= nil
       if not ended then
         process:signal("KILL")
         process:wait()
