@@ -78,6 +78,25 @@ describe("the generation of a worker", function()
   end)
 
 
+  it("is the new one for all who ask after a change, also while one of them still takes it", function()
+    local files, overrides = {}, {}
+    for index = 1, 300 do
+      local name = "many" .. index
+      files[name], overrides[name] = provider(1), { timeout_seconds = 7 }
+    end
+    start(files)
+    own:current()
+    publish_settings(overrides)
+    local version, asking = settings_version, {}
+    for index = 1, 50 do
+      asking[index] = task.spawn(function() return own:current().settings_version end)
+    end
+    for _, one in ipairs(asking) do
+      assert.same({ true, version }, { one:join() })
+    end
+  end)
+
+
   it("shares with the one before whatever has not changed", function()
     start { one = provider(1), two = provider(10) }
     local before = own:current()

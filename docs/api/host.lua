@@ -96,6 +96,9 @@ function host.stop_workers(seconds) end
 function host.publish(name, bytes, version) end
 ---@return string|nil bytes, integer? version
 function host.published(name) end
+--- The version alone: nothing is copied.
+---@return integer|nil version
+function host.published_version(name) end
 --- A number that grows with whatever is published: what was read before is still true while it is the
 --- same. Costs a look at one word.
 ---@return integer

@@ -57,6 +57,13 @@ static int l_published(lua_State *L) {
   return 2;
 }
 
+static int l_published_version(lua_State *L) {
+  uint64_t version = publication_version(publications_of(L), luaL_checkstring(L, 1));
+  if (version == 0) return 0;
+  lua_pushinteger(L, (lua_Integer)version);
+  return 1;
+}
+
 static int push_changes(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)publications_changes(publications_of(L)));
   return 1;
@@ -111,8 +118,11 @@ static int l_wait_changes(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"publish", l_publish}, {"published", l_published},
-    {"changes", l_changes}, {"wait_changes", l_wait_changes},
+    {"publish", l_publish},
+    {"published", l_published},
+    {"published_version", l_published_version},
+    {"changes", l_changes},
+    {"wait_changes", l_wait_changes},
     {NULL, NULL},
 };
 

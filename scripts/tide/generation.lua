@@ -341,7 +341,8 @@ function M.with_overrides(built, overrides, settings_version)
   build.overrides, build.settings_version, build.fatal = overrides, settings_version, {}
   local integrations = {}
   for name, integration in pairs(built.integrations) do
-    local is_same = same(built.overrides[name] or {}, overrides[name] or {})
+    local before, now = built.overrides[name], overrides[name]
+    local is_same = before == now or same(before or {}, now or {}) -- most have none
     local new = is_same and integration or build:new_integration(name, integration.code, integration.error)
     new.rejected, new.is_substitute = integration.rejected, integration.is_substitute
     integrations[name] = new

@@ -11,6 +11,7 @@ local task = require "tide.task"
 local bundle = require "tide.bundle"
 local generation = require "tide.generation"
 local settings = require "tide.settings"
+local slots = require "tide.state.slots"
 local tokens = require "tide.tokens"
 
 local M = {}
@@ -22,6 +23,9 @@ M.COMMITTED = "generation"
 M.SETTINGS = "settings"
 M.ANSWER = "sources.answer."
 
+-- To wait for another task of this worker that takes what is new; then what was before will do.
+local TAKE_SECONDS = 5
+local TAKERS_MAX = 100000
 local TERMS = { "built_at", "held_back", "tries_again", "substitutes" }
 -- Nothing is lost by a later look: whatever is published ends the wait.
 local LOOK_SECONDS = 60
@@ -121,14 +125,20 @@ end
 -- What follows the generations from `built` on.
 function M.new(built)
   call.activate(built)
-  return setmetatable({ generation = built, told = built, seen = -1, answered = built.version, candidate = nil }, Live)
+  local taking = slots.of("tidegate:live:" .. host.worker)
+  taking:configure(1, TAKERS_MAX)
+  return setmetatable({ generation = built, told = built, seen = -1, taking = taking, answered = built.version,
+    candidate = nil }, Live)
 end
 
 
 -- The generation of a task that begins now.
 function Live:current()
   if host.changes() ~= self.seen then
-    self:take()
+    local guard <close> = self.taking:enter(TAKE_SECONDS)
+    if guard and host.changes() ~= self.seen then
+      self:take()
+    end
   end
   return self.generation
 end
@@ -139,19 +149,21 @@ function Live:adopt(built)
 end
 
 
--- Takes what has been published since the last look. Never waits.
+-- Takes what has been published since the last look. One task at a time: it may be kept from running in the
+-- middle, and whoever comes meanwhile must get neither what was before nor overtake it.
 function Live:take()
-  self.seen = host.changes()
+  local changes = host.changes()
   local committed = tonumber((host.published(M.COMMITTED)))
   local candidate = self.candidate
   if candidate and candidate.version == committed then
-    self.candidate = nil
     self:adopt(candidate)
+    self.candidate = self.candidate ~= candidate and self.candidate or nil
   end
-  local _, version = host.published(M.SETTINGS)
+  local version = host.published_version(M.SETTINGS)
   if version and version ~= self.generation.settings_version and version ~= self.refused then
     self:take_settings()
   end
+  self.seen = changes
 end
 
 
@@ -189,10 +201,10 @@ end
 
 -- Builds what is proposed, and says what came of it.
 function Live:answer()
-  local bytes, version = host.published(M.PROPOSAL)
-  if version == self.answered then
+  if host.published_version(M.PROPOSAL) == self.answered then
     return
   end
+  local bytes, version = host.published(M.PROPOSAL)
   self.answered, self.candidate = version, nil
   if bytes == "" then
     return

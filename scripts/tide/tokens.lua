@@ -354,8 +354,7 @@ end
 
 
 local function published_version()
-  local _, version = host.published(CHANGED)
-  return version or 0
+  return host.published_version(CHANGED) or 0
 end
 
 

@@ -14,8 +14,7 @@ end
 
 -- A number that is another after each `all`.
 function M.count()
-  local _, version = host.published(NAME)
-  return version or 0
+  return host.published_version(NAME) or 0
 end
 
 
