@@ -290,7 +290,9 @@ describe("the command line", function()
       project:write("config.lua", "return {\n  oops")
       assert_fails({ "check" }, "config%.lua:2: ")
       os.remove(project.folder .. "/config.lua")
-      assert_fails({ "check" }, "config%.lua: could not be read")
+      for _, command in ipairs { "check", "status", "attach", "repl", "serve" } do
+        assert_fails({ command }, "config%.lua: could not be read: .*make a new one with `tidegate init DIR`\n$")
+      end
     end)
 
 

@@ -137,7 +137,9 @@ describe("a verb of the console", function()
 
   it("changes the configuration while the service runs", function()
     assert.matches("timeout_seconds +10 +provider", (run ".config acme"))
-    assert.matches("timeout_seconds +12.5 ", (run ".config acme timeout_seconds=12.5 extra_config.language=en"))
+    assert.matches("^KEY +VALUE +FROM\nextra_config%.language +en +run%-time\ntimeout_seconds +12%.5 +run%-time$",
+      (run ".config acme timeout_seconds=12.5 extra_config.language=en"))
+    assert.equal("en  (run-time)", (run ".config acme extra_config.language"))
     assert.equal("12.5  (run-time)", (run ".config acme timeout_seconds"))
     local _, body = service:request("GET", "/api/v1/integrations/acme/config")
     assert.equal("en", body.data.values.extra_config.language)
@@ -145,6 +147,20 @@ describe("a verb of the console", function()
     assert.matches("timeout_seconds +10 +provider", (run ".config acme"))
     assert.matches("did you mean timeout_seconds", (run ".config acme timeout_second"))
     assert.matches("^invalid_input: ", (run ".config acme timeout_seconds=soon"))
+    assert.equal("slow_call_ms is not set", (run ".config acme slow_call_ms:=null"))
+  end)
+
+
+  it("tells who changed the configuration, and goes back", function()
+    run ".config acme max_retries=7"
+    local history = run ".config acme history"
+    local version = history:match('^VERSION +TIME +BY +CHANGE\n(%d+) +%S+ +console +{"max_retries":7}')
+    run ".config acme max_retries=8"
+    assert.matches("max_retries +7 +run%-time", (run(".config acme rollback " .. version)))
+    run ".config acme max_retries:=null"
+    assert.matches("^error: usage: ", (run ".config acme rollback"))
+    assert.matches("^error: usage: ", (run ".config acme history all"))
+    assert.matches("has no version 9999", (run ".config acme rollback 9999"))
   end)
 
 

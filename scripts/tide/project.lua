@@ -164,13 +164,23 @@ local function bad_addresses(config, where, faults)
 end
 
 
+-- What to do where there is no project.
+local function with_hint(config_path, faults)
+  if not host.stat(config_path) then
+    faults[1] = faults[1] .. "; a project begins with its config.lua: go to its folder, name the file with -c, or make "
+      .. "a new one with `tidegate init DIR`"
+  end
+  return faults
+end
+
+
 -- Reads config.lua and every provider of a project. `getenv` is the process's unless given.
 -- nil and each fault as "FILE:LINE: message" when the configuration is wrong.
 function M.read(config_path, getenv)
   config_path = config_path or M.DEFAULT_CONFIG
   local read, faults = sources.read(config_path, getenv)
   if not read then
-    return nil, faults
+    return nil, with_hint(config_path, faults)
   end
   local config = settings.with_defaults(read.config, config_path)
   local where = locate.new(config_path, read.config_text)

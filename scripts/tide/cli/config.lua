@@ -9,12 +9,12 @@ local config_text = require "tide.settings.text"
 local errors = require "tide.errors"
 local http = require "tide.http"
 local input = require "tide.input"
+local member = require "tide.settings.member"
 local output = require "tide.output"
 local project = require "tide.project"
 local run_time_settings = require "tide.settings.run_time"
 local schema = require "tide.settings.schema"
 local settings_type = require "tide.settings.type"
-local suggest = require "tide.suggest"
 
 local M = {}
 
@@ -40,20 +40,6 @@ local function coerce(name, text)
 end
 
 
--- Puts a value at "extra_config.language".
-local function place(patch, path, value)
-  local at, last = patch, nil
-  for name in path:gmatch("[^.]+") do
-    if last then
-      at[last] = type(at[last]) == "table" and at[last] or {}
-      at = at[last]
-    end
-    last = name
-  end
-  at[last or path] = value
-end
-
-
 local actions = {}
 
 
@@ -75,15 +61,7 @@ function actions.set(arguments)
   if not values then
     return nil, fault
   end
-  local paths, patch = {}, {}
-  for path in pairs(values) do
-    paths[#paths + 1] = path
-  end
-  table.sort(paths) -- what holds others before them
-  for _, path in ipairs(paths) do
-    place(patch, path, values[path])
-  end
-  return { patch = patch }
+  return { patch = member.patch(values) }
 end
 
 
@@ -91,11 +69,11 @@ function actions.unset(arguments)
   if #arguments == 0 then
     return nil, "a key is needed"
   end
-  local patch = {}
+  local values = {}
   for _, path in ipairs(arguments) do
-    place(patch, path, json.null)
+    values[path] = json.null
   end
-  return { patch = patch }
+  return { patch = member.patch(values) }
 end
 
 
@@ -121,40 +99,23 @@ end
 -- Showing -----------------------------------------------------------------------------------------
 
 
--- A value, that of a member of extra_config too, and where it comes from.
-local function value_of(data, path)
-  local value = data.values
-  for name in path:gmatch("[^.]+") do
-    if type(value) ~= "table" then
-      value = nil
-      break
-    end
-    value = value[name]
-  end
-  local key = path:match("^[^.]+") or path
-  if value == nil and not schema.integration_by_name[key] then
-    return nil, "there is no key " .. key .. suggest.hint(key, schema.integration_by_name)
-  end
-  local source = value ~= nil and (data.sources[path] or data.sources[key]) or json.null
-  return { key = path, value = value == nil and json.null or value, source = source }
-end
-
-
 -- How an action's data is laid out at a terminal.
 local RENDER <const> = {
-  get = config_text.values, set = config_text.values, unset = config_text.values, rollback = config_text.values,
-  history = config_text.history, explain = config_text.explanation,
+  get = config_text.values, rollback = config_text.values, history = config_text.history,
+  explain = config_text.explanation,
 }
 
 
 local function show(options, action, wanted, body)
   local render = RENDER[action]
   if wanted.key then
-    local found, fault = value_of(body.data, wanted.key)
+    local found, fault = member.find(body.data, wanted.key)
     if not found then
       return 1, fault
     end
     body, render = { data = found }, config_text.value
+  elseif wanted.patch then
+    render = function(data) return config_text.changed(data, wanted.patch) end
   end
   output.show(body, options, function(value) return render(value.data) end)
   return 0

@@ -54,6 +54,22 @@ function M.values(data)
 end
 
 
+--- The keys that a patch names, as they are now.
+---@param data { values: table, sources: table<string, string> }
+---@param patch table
+---@return string
+function M.changed(data, patch)
+  local values, unset = {}, {}
+  for _, name in ipairs(sorted.names(patch)) do
+    values[name] = data.values[name]
+    if values[name] == nil then
+      unset[#unset + 1] = name .. " is not set\n"
+    end
+  end
+  return (next(values) ~= nil and M.values { values = values, sources = data.sources } or "") .. table.concat(unset)
+end
+
+
 --- One value, and where it comes from.
 ---@param data { key: string, value: any, source: string|userdata }
 ---@return string

@@ -1,10 +1,9 @@
 -- `.config NAME [key | key=value …]`: the configuration of an integration, and changing it while the service runs.
 
-local json = require "tide.json"
 local config_text = require "tide.settings.text"
+local member = require "tide.settings.member"
 local schema = require "tide.settings.schema"
 local settings_type = require "tide.settings.type"
-local suggest = require "tide.suggest"
 local candidates = require "tide.console.candidates"
 local inside = require "tide.console.inside"
 local values = require "tide.console.values"
@@ -13,7 +12,7 @@ local verbs = require "tide.console.verbs"
 local M = {}
 
 M.summary = "the configuration of an integration, and changing it"
-M.usage = ".config NAME [KEY | key=value | key:=JSON …]; key:=null takes a change back"
+M.usage = ".config NAME [KEY | key=value | key:=JSON … | history | rollback VERSION]; key:=null takes a change back"
 
 
 local function coerce(name, text)
@@ -22,39 +21,28 @@ local function coerce(name, text)
 end
 
 
--- Puts a value at "extra_config.language".
-local function place(patch, path, value)
-  local at, last = patch, nil
-  for name in path:gmatch("[^.]+") do
-    if last then
-      at[last] = type(at[last]) == "table" and at[last] or {}
-      at = at[last]
-    end
-    last = name
-  end
-  at[last or path] = value
-end
-
-
 local function patch_of(arguments)
-  local given, paths, patch = values.read(arguments, 2, coerce), {}, {}
-  for path in pairs(given) do
-    paths[#paths + 1] = path
-  end
-  table.sort(paths) -- what holds others before them
-  for _, path in ipairs(paths) do
-    place(patch, path, given[path])
-  end
-  return patch
+  return member.patch(values.read(arguments, 2, coerce))
 end
 
 
-local function only(data, name)
-  if not schema.integration_by_name[name] then
-    error(("there is no key %s%s"):format(name, suggest.hint(name, schema.integration_by_name)), 0)
+local function does_change(arguments)
+  return arguments[2] ~= nil and arguments[2]:find("=", 1, true) ~= nil
+end
+
+
+local function only(data, path)
+  local found, message = member.find(data, path)
+  return found or error(message, 0)
+end
+
+
+local function rollback(session, path, arguments)
+  local version = arguments[3] and arguments[3]:match("^%d+$")
+  if not version or arguments[4] then
+    verbs.misuse(M)
   end
-  local value = data.values[name]
-  return { key = name, value = value == nil and json.null or value, source = data.sources[name] or json.null }
+  return session.api:ask("POST", path .. "/rollback", { version = math.tointeger(tonumber(version)) }).data
 end
 
 
@@ -64,23 +52,44 @@ function M.fetch(session, arguments)
     verbs.misuse(M)
   end
   local path = inside.path("/api/v1/integrations/{}/config", name)
-  if first and first:find("=", 1, true) then
+  if does_change(arguments) then
     return session.api:ask("PATCH", path, patch_of(arguments)).data
+  elseif first == "rollback" then
+    return rollback(session, path, arguments)
+  elseif arguments[3] then
+    verbs.misuse(M)
+  elseif first == "history" then
+    return session.api:ask("GET", path .. "/history").data
   end
   local data = session.api:ask("GET", path).data
   return first and only(data, first) or data
 end
 
 
+local function text_of(data, arguments)
+  local first = arguments[2]
+  if does_change(arguments) then
+    return config_text.changed(data, patch_of(arguments))
+  elseif first == "history" then
+    return config_text.history(data)
+  elseif first and first ~= "rollback" then
+    return config_text.value(data)
+  end
+  return config_text.values(data)
+end
+
+
 function M.show(session, data, arguments)
-  local is_one = arguments[2] and not arguments[2]:find("=", 1, true)
-  local text = is_one and config_text.value(data) or config_text.values(data)
-  session:show((text:gsub("\n$", "")))
+  session:show((text_of(data, arguments):gsub("\n$", "")))
 end
 
 
 function M.complete(session, arguments)
-  return #arguments == 0 and candidates.integrations(session) or candidates.settings("=")
+  if #arguments == 0 then
+    return candidates.integrations(session)
+  end
+  local list = candidates.settings("=")
+  return #arguments == 1 and table.move({ "history", "rollback" }, 1, 2, #list + 1, list) or list
 end
 
 
