@@ -125,6 +125,15 @@ describe("the HTTP API", function()
     end)
 
 
+    it("to what was misspelt say what may have been meant, and repeat it as it was typed", function()
+      local function detail_of(...) return select(2, service:call(...)).detail end
+      assert.equal('there is no integration "shpo" (did you mean shop?)', detail_of("shpo", "order"))
+      assert.equal('shop has no operation "ordre" (did you mean order?)', detail_of("shop", "ordre"))
+      assert.equal('there is no integration "날씨"', detail_of("%EB%82%A0%EC%94%A8", "x"))
+      assert.is_true(#detail_of("%0A" .. ("n"):rep(3000), "x") < 150)
+    end)
+
+
     it("to what is disabled or did not load are a 503 that says so", function()
       local problem, headers = assert_problem(503, "disabled", service:call("off", "order", { item = "tea" }))
       assert.is_true(problem.retryable)

@@ -94,7 +94,9 @@ describe("the command line", function()
     assert_usage({ "serve", "--strict=1" }, "takes no value")
     assert_usage({ "serve", "-c" }, "needs a value")
     assert_usage({ "serve", "-c", "a", "-c", "b" }, "given twice")
-    assert_usage({ "serve", "now" }, "takes no argument")
+    for _, name in ipairs { "serve", "repl", "attach", "status", "reload", "check", "migrate", "version" } do
+      assert_usage({ name, "now" }, name .. " takes no argument now\n")
+    end
     assert_usage({ "call", "echo" }, "usage: tidegate call")
     assert_usage({ "token" }, "create, list or revoke")
     assert_usage({ "token", "create", "--name", "a" }, "%-%-name and %-%-role are needed")

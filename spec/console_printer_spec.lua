@@ -33,6 +33,7 @@ describe("the printer", function()
     assert.equal([["\x1B[2J\x00\x7F"]], text("\27[2J\0\127"))
     assert.equal([["\xFF\xC3("]], text("\xFF\xC3("))
     assert.equal([["a\u{202E}b\u{200B}\u{85}"]], text("a\u{202E}b\u{200B}\u{85}"))
+    assert.equal([["\u{61C}\u{180E}\u{E0041}é서😀"]], text("\u{61C}\u{180E}\u{E0041}é서😀"))
   end)
 
 

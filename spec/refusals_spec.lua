@@ -106,7 +106,7 @@ describe("a request without a valid token", function()
     assert.matches("^401 the header Authorization must be", details(false, { Authorization = "Basic YTpi" }))
     assert.matches("^401 this token is not known", details("nonsense"))
     assert.matches("^401 this token has expired", details(expired))
-    assert.matches("^403 a token of role caller", details(bound))
+    assert.matches("^403 the role caller", details(bound))
     assert.equal(403, (service:request("POST", "/api/v1/integrations/mail/order", { token = bound,
       json = { a = 1 } })))
     for reason, count in pairs { missing = 1, malformed = 1, unknown = 1, expired = 1, forbidden = 2, other_user = 0,

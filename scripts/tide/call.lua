@@ -13,6 +13,7 @@ local client = require "tide.upstream.client"
 local cache = require "tide.policy.cache"
 local definitions = require "tide.webhook.definition"
 local retry = require "tide.policy.retry"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -121,15 +122,14 @@ end
 local function find(generation, integration_name, operation_name)
   local integration = generation.integrations[integration_name]
   if integration == nil then
-    return nil, errors.new("no_such_operation", string.format("there is no integration %q", integration_name))
+    return nil, unknown.integration(generation, integration_name)
   end
   if not integration.provider then
     return nil, not_loaded(integration)
   end
   local operation = integration.operations[operation_name]
   if operation == nil then
-    return nil, errors.new("no_such_operation", string.format("%s has no operation %q", integration_name,
-      operation_name), { integration = integration_name })
+    return nil, unknown.operation(integration, operation_name)
   end
   return operation
 end

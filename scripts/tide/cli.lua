@@ -73,6 +73,13 @@ local function run_safely(command, options)
 end
 
 
+-- A command whose usage has nothing but options takes no arguments: the first that was given all the same.
+local function surplus(command, parsed)
+  local name = command.usage:gsub("%[%-[^%]]*%]", ""):match("^(%S+)%s*$")
+  return name and parsed[1] and ("%s takes no argument %s"):format(name, parsed[1])
+end
+
+
 local ALIASES = { ["--help"] = "help", ["-h"] = "help", ["--version"] = "version", ["-V"] = "version" }
 
 
@@ -84,7 +91,8 @@ local function run(command, arguments)
       return 0
     end
     local parsed, fault = command_line.parse(command.options, arguments)
-    if not parsed then
+    fault = fault or surplus(command, parsed)
+    if fault then
       return WRONG_USAGE, fault
     end
     return run_safely(command, parsed)

@@ -5,6 +5,7 @@ local redact = require "tide.redact"
 local cells = require "tide.cells"
 local exchange = require "tide.api.exchange"
 local shape = require "tide.api.shape"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -49,7 +50,7 @@ end
 
 local function query_fault(integration, query)
   if query.operation and not integration.operations[query.operation] then
-    return exchange.invalid("#/operation", ("%s has no operation %q"):format(integration.name, query.operation))
+    return exchange.invalid("#/operation", unknown.operation_words(integration, query.operation))
   end
   local keys = query.keys and query.keys:match("^%d+$") and tonumber(query.keys)
   if query.keys and not (keys and keys >= 1 and keys <= KEYS_MAX) then

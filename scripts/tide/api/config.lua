@@ -1,13 +1,13 @@
 -- /api/v1/integrations/{name}/config: the effective values and where each comes from; changing them while the
 -- service runs, and going back.
 
-local errors = require "tide.errors"
 local settings = require "tide.settings"
 local exchange = require "tide.api.exchange"
 local search = require "tide.api.search"
 local shape = require "tide.api.shape"
 local run_time_settings = require "tide.settings.run_time"
 local settings_shape = require "tide.settings.shape"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -21,7 +21,7 @@ local function find(current)
   end
   local integration = current.generation.integrations[name]
   if not integration then
-    return nil, errors.new("no_such_operation", ("there is no integration %q"):format(name))
+    return nil, unknown.integration(current.generation, name)
   end
   return integration
 end

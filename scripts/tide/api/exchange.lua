@@ -5,6 +5,7 @@ local json = require "tide.json"
 local uuid = require "tide.uuid"
 local errors = require "tide.errors"
 local refusals = require "tide.api.refusals"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -197,9 +198,10 @@ function Exchange:integration()
     return nil, err
   end
   local integration = self.generation.integrations[name]
-  if integration == nil or not integration.provider then
-    return nil, errors.new(integration and "not_loaded" or "no_such_operation",
-      string.format(integration and "%s did not load" or "there is no integration %q", name))
+  if integration == nil then
+    return nil, unknown.integration(self.generation, name)
+  elseif not integration.provider then
+    return nil, errors.new("not_loaded", name .. " did not load")
   end
   return integration
 end

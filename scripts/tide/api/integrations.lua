@@ -3,13 +3,13 @@
 local json = require "tide.json"
 local statistics = require "tide.state.statistics"
 local cells = require "tide.cells"
-local errors = require "tide.errors"
 local reload_request = require "tide.reload.request"
 local metric_windows = require "tide.metric_windows"
 local secrets = require "tide.secrets"
 local exchange = require "tide.api.exchange"
 local shape = require "tide.api.shape"
 local sorted = require "tide.sorted"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -193,7 +193,7 @@ local function get(current)
   end
   local integration = current.generation.integrations[name]
   if not integration then
-    return nil, errors.new("no_such_operation", ("there is no integration %q"):format(name))
+    return nil, unknown.integration(current.generation, name)
   end
   local data = summary_of(integration)
   data.statistics = statistics_of(integration)

@@ -3,6 +3,7 @@
 local errors = require "tide.errors"
 local openapi = require "tide.openapi"
 local exchange = require "tide.api.exchange"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -30,7 +31,7 @@ local function wanted(current)
   if name then
     err = current:refuse_integration(name)
     if not err and not current.generation.integrations[name] then
-      err = exchange.invalid("#/integration", ("there is no integration %q"):format(name))
+      err = exchange.invalid("#/integration", unknown.integration_words(current.generation, name))
     end
   end
   return name, err

@@ -13,6 +13,7 @@ local cache = require "tide.state.cache"
 local breaker = require "tide.policy.breaker"
 local exchange = require "tide.api.exchange"
 local shape = require "tide.api.shape"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -89,7 +90,7 @@ end
 local function find_operation(integration, name)
   local operation = integration.operations[name]
   if operation == nil then
-    return nil, exchange.invalid("#/operation", string.format("%s has no operation %q", integration.name, name))
+    return nil, exchange.invalid("#/operation", unknown.operation_words(integration, name))
   end
   return operation
 end

@@ -45,9 +45,6 @@ end
 
 
 function M.run(options)
-  if options[1] then
-    return 2, "attach takes no argument " .. options[1]
-  end
   local service, message = client.need(project.locate(options.config))
   if not service then
     return 1, message

@@ -15,6 +15,7 @@ local project = require "tide.project"
 local run_time_settings = require "tide.settings.run_time"
 local schema = require "tide.settings.schema"
 local settings_type = require "tide.settings.type"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -220,7 +221,7 @@ local function by_store(opened, options, action, name, wanted)
   end
   local integration = generation.integrations[name]
   if not integration then
-    return 1, "there is no integration " .. name
+    return 1, unknown.integration_words(generation, name)
   end
   local data, err = in_store[action](generation, integration, wanted, options)
   if not data then

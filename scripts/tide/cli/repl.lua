@@ -42,9 +42,6 @@ end
 
 
 function M.run(options)
-  if options[1] then
-    return 2, "repl takes no argument " .. options[1]
-  end
   local service, message, code = require("tide.service").start {
     config = options.config, workers = WORKERS, is_private = true,
   }

@@ -13,6 +13,7 @@ local output = require "tide.output"
 local project = require "tide.project"
 local secret_seals = require "tide.secret.seals"
 local secrets_store = require "tide.secret.store"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -147,7 +148,7 @@ local function integration_of(opened, name)
   end
   local integration = generation.integrations[name]
   if not integration then
-    return nil, ("there is no integration %s"):format(name)
+    return nil, unknown.integration_words(generation, name)
   end
   if integration.error then
     return nil, table.concat(integration.error.faults, "\n")

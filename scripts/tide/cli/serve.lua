@@ -17,9 +17,6 @@ local WORKERS_MAX = 256
 
 
 function M.run(options)
-  if options[1] then
-    return 2, "serve takes no argument " .. options[1]
-  end
   if options.workers and (options.workers < 1 or options.workers > WORKERS_MAX) then
     return 2, "--workers takes 1 to " .. WORKERS_MAX
   end

@@ -15,6 +15,7 @@ local errors = require "tide.errors"
 local help = require "tide.console.help"
 local inside = require "tide.console.inside"
 local integrations = require "tide.console.integrations"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -47,8 +48,10 @@ local function find_integration(session, name)
     error("the name of an integration is expected, got " .. type(name), 0)
   end
   local integration = session:generation().integrations[name]
-  if not integration or not integration.provider then
-    error(errors.new("no_such_operation", ("there is no integration %q"):format(name:sub(1, 100))), 0)
+  if not integration then
+    error(unknown.integration(session:generation(), name), 0)
+  elseif not integration.provider then
+    error(errors.new("not_loaded", name .. " did not load"), 0)
   end
   return integration
 end

@@ -13,7 +13,10 @@ local NARROW = { { 0x300, 0x36F }, { 0x1160, 0x11FF }, { 0x20D0, 0x20FF }, { 0xF
 
 -- Characters that nobody sees and that change how others are read: byte order, direction, joiners; and the
 -- second set of control characters.
-local HIDDEN = { { 0x80, 0x9F }, { 0x200B, 0x200F }, { 0x2028, 0x202E }, { 0x2060, 0x2069 }, { 0xFEFF, 0xFEFF } }
+local HIDDEN = {
+  { 0x80, 0x9F }, { 0x61C, 0x61C }, { 0x180E, 0x180E }, { 0x200B, 0x200F }, { 0x2028, 0x202E }, { 0x2060, 0x2069 },
+  { 0xFEFF, 0xFEFF }, { 0xE0000, 0xE007F },
+}
 
 
 local function is_in(ranges, code)
@@ -63,8 +66,8 @@ function M.safe(text)
   end
   text = text:gsub("\r\n", "\n"):gsub("[%z\1-\8\11-\31\127]", escape_byte)
   -- The first bytes of hidden characters.
-  if text:find("[\xC2\xE2\xEF]") then
-    text = text:gsub("[\xC2\xE2\xEF][\x80-\xBF]+", escape_hidden)
+  if text:find("[\xC2\xD8\xE1\xE2\xEF\xF3]") then
+    text = text:gsub("[\xC2\xD8\xE1\xE2\xEF\xF3][\x80-\xBF]+", escape_hidden)
   end
   return text
 end
