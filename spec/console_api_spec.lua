@@ -70,6 +70,28 @@ describe("the console of a service", function()
   end)
 
 
+  it("notes no value that a line gives to a name that sounds like a secret", function()
+    local session = console.open(project)
+    for _, line in ipairs {
+      'x = { password = "hunter2 hunter2" }', "call('shop', 'order', { api_key='hunter2' })",
+      'x = { ["api-key"] = "hunter\\"hunter2", city = "Busan" }', "token = [[hunter2]]", "token = [==[ hunter2 ]==]",
+      "is_it = token == 'hunter2'", "pin = 77123, 4", '.config shop extra_config.password="hunter2 b"',
+      ".config shop extra_config.password=hunter2", '.config shop extra_config:={"password":"hunter2"}',
+    } do
+      console.run(session, line)
+      local noted = audit_lines()[1]
+      assert.is_nil(noted:find("hunter2", 1, true) or noted:find("77123", 1, true), noted)
+      assert.matches("[redacted]", noted, 1, true)
+    end
+    for _, line in ipairs { 'city = "Busan"', "total = 5", "x = [[a]]", "author == 'b'" } do
+      console.run(session, line)
+      assert.equal(line, (audit_lines()[1]))
+    end
+    console.run(session, ".config shop extra_config:=null")
+    session:close()
+  end)
+
+
   it("shows no secret", function()
     local session = console.open(project)
     local text = console.run(session, "(integrations.shop.leak{})")

@@ -15,9 +15,33 @@ local SEARCHED_BYTES_MAX = 65536
 local NOTE_SECONDS = 5
 
 
+-- `password`, `["api-key"]`, and what stands between them and a value.
+local ASSIGNED = "%f[%w_%-%.]([%w_%-%.]+)([\"']?%]?%s*==?%s*)"
+local QUOTES = { ['"'] = "\\x22", ["'"] = "\\x27" }
+
+
+local function mask(name, between, quote)
+  return redact.is_sensitive(name) and name .. between .. quote .. redact.MARK .. quote or nil
+end
+
+
+-- What a line of Lua assigns to names that sound like a secret.
+local function without_literals(line)
+  line = line:gsub("\\(.)", QUOTES)
+  for at, name, between in line:gmatch("()" .. ASSIGNED .. "%[=*%[") do
+    if redact.is_sensitive(name) then
+      line = line:sub(1, at - 1) .. name .. between .. redact.MARK
+      break
+    end
+  end
+  line = line:gsub(ASSIGNED .. "([\"'])(.-)%3", mask)
+  return (line:gsub(ASSIGNED .. "%d[%w.]*", function(name, between) return mask(name, between, "") end))
+end
+
+
 local function noted_text(line)
-  local shown = plain_text.safe(redact.text(line:sub(1, SEARCHED_BYTES_MAX)))
-  return text.truncate(shown, NOTED_BYTES_MAX)
+  local shown = redact.text(line:sub(1, SEARCHED_BYTES_MAX))
+  return text.truncate(plain_text.safe(without_literals(shown)), NOTED_BYTES_MAX)
 end
 
 
