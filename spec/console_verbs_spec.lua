@@ -21,6 +21,8 @@ return {
 }
 ]]
 
+local LONG = "a_name_that_goes_on_and_on_and_on_and_on"
+
 
 describe("a verb of the console", function()
   local project, service, session
@@ -183,6 +185,24 @@ describe("a verb of the console", function()
   end)
 
 
+  it("shows what a reload has changed, with the versions", function()
+    local count = 0
+    local function reload(words)
+      return support.wait(words, function() -- it may have been seen by itself
+        count = count + 1
+        project:write("providers/other.lua", ("return { operations = { a%d = { mock = true } } }"):format(count)
+          :gsub("mock = true", "run = function() return 1 end"))
+        return (run ".reload"):match(words)
+      end)
+    end
+    project:write("providers/other.lua", "return { operations = { a = { run = function() return 1 end } } }")
+    reload("changed +other %x+ %-> %x+")
+    os.remove(project.folder .. "/providers/other.lua")
+    support.wait("the removal", function() return not (run ".integrations"):find("other", 1, true) end)
+    reload("added +other %x+")
+  end)
+
+
   it("reloads the project", function()
     project:write("providers/other.lua", "return { operations = { hello = { run = function() return 1 end } } }")
     run ".reload" -- or it was seen by itself
@@ -242,12 +262,33 @@ describe("a verb of the console", function()
       return text:find("TOKENS[^\n]*\n")
     end)
     assert.is_truthy(text:find("\27[H\27[J", 1, true))
-    assert.matches("serving  up %d+ s  workers 1  memory [%d.]+ MB  Lua [%d.]+ MB", text)
+    assert.matches("serving  up %d%d:%d%d:%d%d  workers 1  memory [%d.]+ MB  Lua [%d.]+ MB", text)
     assert.matches("webhooks: pending", text, 1, true)
     assert.matches("acme +[%d.]+ .* closed", text)
     other:cancel()
     console.drain(other)
     other:close()
+  end)
+
+
+  it("cuts long names on that screen where the terminal is narrow", function()
+    project:write("providers/" .. LONG .. ".lua",
+      "return { operations = { look = { run = function() return 1 end } } }")
+    assert.matches("outcome", (run ".reload"))
+    local other, text = console.open(project, { width = 70 }), ""
+    other:start(".top")
+    support.wait("a screen", function()
+      text = text .. other:read(0.5)
+      return text:find("a_name_that[^\n]*\n")
+    end)
+    for line in text:match("INTEGRATION.*\n"):gmatch("[^\n]+") do
+      assert.is_true(utf8.len(line) <= 70, line)
+    end
+    other:cancel()
+    console.drain(other)
+    other:close()
+    os.remove(project.folder .. "/providers/" .. LONG .. ".lua")
+    run ".reload"
   end)
 
 

@@ -8,7 +8,10 @@ local sorted = require "tide.sorted"
 local M = {}
 
 
-local function duration_text(seconds)
+--- "3 d 07:15:00"
+---@param seconds integer
+---@return string
+function M.duration(seconds)
   local days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
   return ("%s%02d:%02d:%02d"):format(days > 0 and ("%d d "):format(days) or "", hours, minutes, seconds % 60)
 end
@@ -32,7 +35,7 @@ local function facts_of(data)
     { "version", data.version },
     { "state", data.state },
     { "pid", ("%d"):format(data.pid) },
-    { "up", ("%s, since %s"):format(duration_text(data.uptime_seconds), data.started_at) },
+    { "up", ("%s, since %s"):format(M.duration(data.uptime_seconds), data.started_at) },
     { "listens on", #data.listen > 0 and table.concat(data.listen, ", ") or "no address" },
     { "workers", ("%d"):format(data.workers) },
     { "generation", ("%d"):format(data.generation.version) },

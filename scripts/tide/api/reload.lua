@@ -6,6 +6,8 @@ local shape = require "tide.api.shape"
 
 local M = {}
 
+local CHANGES = shape.list(shape.object({ name = "text" }, { version = "text", previous_version = "text" }))
+
 
 -- What was done, { outcome, version, changed, added, removed, errors }. That a file does not load is said in it:
 -- the request itself was carried out.
@@ -23,7 +25,8 @@ M.routes = {
     summary = "Read the project's files again, now",
     description = "Files that do not load change nothing: `errors` says why.",
     answers = shape.data(shape.object({ outcome = shape.choice("ok", "partial", "failed", "unchanged") }, {
-      version = "integer", changed = "texts", added = "texts", removed = "texts", errors = "texts",
+      version = "integer", changed = CHANGES, added = CHANGES, removed = CHANGES, errors = "texts",
+      config_changed = "boolean",
     })),
     problems = { "overloaded" },
   } },

@@ -6,6 +6,8 @@ local columns = require "tide.columns"
 local metric_windows = require "tide.metric_windows"
 local task = require "tide.task"
 local time = require "tide.time"
+local status_text = require "tide.status_text"
+local plain_text = require "tide.console.plain_text"
 
 local M = {}
 
@@ -16,6 +18,7 @@ local INTERVAL_SECONDS = 1
 -- What is shown of calls is of the last so many screens.
 local SCREENS = 10
 local ROWS = 30
+local NAME_COLUMNS_MIN = 12
 local CLEAR = "\27[H\27[J"
 
 local GAUGES = {
@@ -95,7 +98,23 @@ local function percent(value)
 end
 
 
-local function table_of(rows)
+-- Cuts names where a line has no room for them.
+local function fit(lines, width)
+  local widest, longest = 0, 0
+  for line in columns.text(lines):gmatch("[^\n]+") do
+    widest = math.max(widest, plain_text.width(line))
+  end
+  for _, line in ipairs(lines) do
+    longest = math.max(longest, plain_text.width(line[1]))
+  end
+  local room = math.max(NAME_COLUMNS_MIN, longest - math.max(0, widest - width))
+  for _, line in ipairs(lines) do
+    line[1] = plain_text.fit(line[1], room)
+  end
+end
+
+
+local function table_of(rows, width)
   local lines = { { "INTEGRATION", "CALLS/S", "P50 MS", "P95 MS", "ERRORS", "CACHED", "BREAKER", "TOKENS" } }
   for index = 1, math.min(#rows, ROWS) do
     local row = rows[index]
@@ -104,6 +123,7 @@ local function table_of(rows)
       percent(row.error_rate), percent(row.cache_hit_rate), row.breaker or "-", number("%d", row.tokens),
     }
   end
+  fit(lines, width)
   return columns.text(lines) .. (#rows > ROWS and ("… %d more\n"):format(#rows - ROWS) or "")
 end
 
@@ -115,8 +135,9 @@ end
 
 local function head_of(status, metrics)
   return table.concat {
-    ("%s  up %d s  workers %d  memory %s  Lua %s\n"):format(status.state, status.uptime_seconds, status.workers,
-      megabytes(metrics.resident_bytes), megabytes(metrics.lua_memory_bytes)),
+    ("%s  up %s  workers %d  memory %s  Lua %s\n"):format(status.state,
+      status_text.duration(status.uptime_seconds), status.workers, megabytes(metrics.resident_bytes),
+      megabytes(metrics.lua_memory_bytes)),
     ("webhooks: pending %s, processing %s, failed %s\n\n"):format(number("%d", metrics.pending),
       number("%d", metrics.processing), number("%d", metrics.failed)),
   }
@@ -133,7 +154,7 @@ local function screen(session, shots, is_json)
   if session.is_color then
     session:write(CLEAR)
   end
-  session:show(head_of(status, metrics) .. table_of(rows))
+  session:show(head_of(status, metrics) .. table_of(rows, session.width))
 end
 
 
