@@ -117,4 +117,37 @@ describe("a reload of files that do harm", function()
     assert.matches("^providers/Work.lua: ", reload().errors[1])
     goes_on("second")
   end)
+
+
+  it("leaves out what the process has no room for, and serves the others", function()
+    project = support.project()
+    project:write("full.lua", [[
+      local call, host, live, rollout = require "tide.call", require "tide.host", require "tide.live",
+        require "tide.reload.rollout"
+      local slots = require "tide.state.slots"
+      local TEXT = "return { operations = { ask = { run = function() return 1 end } } }"
+      local function sources_of(names)
+        local files = {}
+        for index, name in ipairs(names) do
+          files[index] = { name = name, path = name .. ".lua", text = TEXT }
+        end
+        return { config_path = "config.lua", config_text = "return {}", files = files, scripts = {}, bundled = {} }
+      end
+      live.publish(sources_of { "old" })
+      local own = live.new(assert(live.build()))
+      while pcall(slots.of, "taken" .. math.random(1 << 60)) do end
+      local sources = sources_of { "old", "new" }
+      local candidate = assert(own:build(sources, {}))
+      assert(rollout.propose(candidate, sources, {}, 0))
+      local present = rollout.commit(candidate, own)
+      assert(#present.errors == 1 and present.errors[1]:find("^new.lua: "), present.errors[1])
+      local _, err = call.run(present, "new", "ask", {})
+      assert(err.code == "not_loaded", err.code)
+      assert(call.run(present, "old", "ask", {}).json == "1")
+      return 0
+    ]])
+    local code, _, err = project:run { "run", "full.lua" }
+    assert.equal("", err)
+    assert.equal(0, code)
+  end)
 end)

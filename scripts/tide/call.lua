@@ -80,12 +80,26 @@ local function bind_integration(integration)
 end
 
 
+-- One that cannot have what it needs of the process is not loaded; the others are none the worse.
+local function leave_out(generation, integration, message)
+  local fault = ("%s: it is not loaded: %s"):format(integration.path, message)
+  integration.error = { message = message, file = integration.path, faults = { fault } }
+  integration.code, integration.provider, integration.operations = nil, nil, {}
+  table.insert(generation.errors, fault)
+end
+
+
 -- Binds the policies of every operation of a generation that has just been built. Those of the integrations
 -- that it shares with the one before are bound already.
 function M.bind(generation)
   for _, integration in pairs(generation.integrations) do
     if integration.provider and not integration.is_bound then
-      bind_integration(integration)
+      local reserved, message = cells.reserve(integration)
+      if reserved then
+        bind_integration(integration)
+      else
+        leave_out(generation, integration, message)
+      end
     end
   end
   return generation

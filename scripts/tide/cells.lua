@@ -17,6 +17,12 @@ function M.name(integration, mock)
 end
 
 
+-- The name of the slots and the breaker of an integration's webhook handlers.
+function M.handlers_name(integration)
+  return secrets.owner(integration) .. "/webhooks"
+end
+
+
 local function configure(cells, values)
   local limited = values.rate_limit_enabled
   cells.limiter:configure {
@@ -47,6 +53,21 @@ local function open(integration, mock)
     limiter = bucket.limiter(name),
     slots = slots.of(name),
   }
+end
+
+
+-- Makes sure that an integration can have its cells, of which the process has only so many, before it is in
+-- force. Those that are there stay as they are. True, or nil and a message.
+function M.reserve(integration)
+  local ok, message = pcall(function()
+    integration.cells = { real = open(integration, false) }
+    if integration.provider.webhooks then
+      local name = M.handlers_name(integration)
+      breaker.cell(name)
+      slots.of(name)
+    end
+  end)
+  return ok or nil, message
 end
 
 

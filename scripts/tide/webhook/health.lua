@@ -2,7 +2,7 @@
 
 local breaker = require "tide.state.breaker"
 local disk = require "tide.webhook.disk"
-local lane = require "tide.webhook.lane"
+local cells = require "tide.cells"
 
 local M = {}
 
@@ -15,7 +15,7 @@ function M.reasons(generation, names)
   end
   for name in pairs(names) do
     local integration = generation.integrations[name]
-    if integration and integration.webhooks and breaker.cell(lane.cell_name(integration)):state() ~= "closed" then
+    if integration and integration.webhooks and breaker.cell(cells.handlers_name(integration)):state() ~= "closed" then
       reasons[#reasons + 1] = name .. ": its webhook handlers keep failing; events are stored, and tried one at a time"
     end
   end

@@ -14,8 +14,8 @@ local task = require "tide.task"
 local time = require "tide.time"
 local breaker = require "tide.state.breaker"
 local counters = require "tide.state.counters"
+local cells = require "tide.cells"
 local errors = require "tide.errors"
-local secrets = require "tide.secrets"
 local slots = require "tide.state.slots"
 local clean_headers = require "tide.webhook.clean_headers"
 local ending = require "tide.webhook.ending"
@@ -47,14 +47,8 @@ counters.describe("webhook_start_delay_seconds", "histogram", "From an event's a
 
 -- What all workers share of an integration's handlers: who may run, and whether they work at all.
 local function shared_cells(integration)
-  local name = M.cell_name(integration)
+  local name = cells.handlers_name(integration)
   return slots.of(name), breaker.cell(name)
-end
-
-
--- The name of the slots and the breaker of an integration's handlers.
-function M.cell_name(integration)
-  return secrets.owner(integration) .. "/webhooks"
 end
 
 
