@@ -348,12 +348,29 @@ describe("a reload", function()
     end)
 
 
-    it("stays where it is when another address is taken", function()
+    it("stays where it is while another address is taken, says so, and moves when it is free", function()
       local other <close> = server.listen("127.0.0.1:0", function() end)
       serve(nil, 'listen = "127.0.0.1:0"', { listen = false })
       project:write("config.lua", ('return { listen = "%s" }'):format(other.address))
-      wait_for_log("cannot listen where config.lua says now")
+      support.wait("the fault", function() return health().status == "degraded" end)
+      assert.matches("^config.lua: listen: .*" .. other.address, health().reasons[1])
       assert.is_true(all_answer(1))
+      other:close()
+      service.origin = "http://" .. other.address
+      support.wait("the move", function() return service:request("GET", "/health") == 200 end)
+      assert.is_true(all_answer(1))
+      assert.equal("healthy", health().status)
+    end)
+
+
+    it("moves to all addresses of the machine at the same port, and back", function()
+      serve(nil, 'listen = "127.0.0.1:0"', { listen = false })
+      local port = service.address:match("%d+$")
+      for _, host_part in ipairs { "0.0.0.0:", "127.0.0.1:" } do
+        project:write("config.lua", ('return { listen = "%s%s" }'):format(host_part, port))
+        support.wait("the move", function() return project:read("var/address") == host_part .. port .. "\n" end)
+        assert.is_true(all_answer(1))
+      end
     end)
 
 

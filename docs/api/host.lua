@@ -62,10 +62,12 @@ function host.assets(prefix) end
 ---@return true|nil, string? message
 function host.lock(path) end
 --- Binds each address once to see that it is free and to learn port 0's number. The
---- sockets stay open until the workers listen.
+--- sockets stay open until the workers listen. `shared`: by index, whether this process listens at
+--- the port already, at another address.
 ---@param addresses string[]
+---@param shared? boolean[]
 ---@return string[]|nil bound, string? message
-function host.reserve(addresses) end
+function host.reserve(addresses, shared) end
 --- Whether `text` is an address to listen at (HOST:PORT, [V6]:PORT, unix:PATH); binds nothing.
 ---@param text string
 ---@return true|nil, string? message, string? code

@@ -71,15 +71,17 @@ static int l_lock(lua_State *L) {
 /* --- reserving addresses --- */
 
 /* First bound alone, to see that the port is free and to learn its number, then again with
- * SO_REUSEPORT, so that it stays ours until the workers listen there. */
-static int reserve_one(const char *text, char *bound, size_t size, struct err *err) {
+ * SO_REUSEPORT, so that it stays ours until the workers listen there. One that is known to be ours
+ * already (`is_shared`), at another address, cannot be bound alone. */
+static int reserve_one(const char *text, bool is_shared, char *bound, size_t size,
+                       struct err *err) {
   struct address address;
   if (address_parse(&address, text, err) != 0) return -1;
   if (address.kind == ADDRESS_UNIX) {
     address_format(&address, bound, size);
     return -2;
   }
-  int descriptor = listener_bind(&address, false, err);
+  int descriptor = listener_bind(&address, is_shared, err);
   if (descriptor < 0) return -1;
   socklen_t length = sizeof address.socket;
   getsockname(descriptor, &address.socket.any, &length);
@@ -88,26 +90,34 @@ static int reserve_one(const char *text, char *bound, size_t size, struct err *e
   return listener_bind(&address, true, err);
 }
 
+static bool is_member_true(lua_State *L, int list, lua_Integer index) {
+  if (!lua_istable(L, list)) return false;
+  bool is_true = lua_geti(L, list, index) == LUA_TBOOLEAN && lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return is_true;
+}
+
 static int l_reserve(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_Integer count = luaL_len(L, 1);
   luaL_argcheck(L, count >= 1 && count <= RESERVED_MAX, 1, "1 to 32 addresses");
-  lua_settop(L, 1);
+  lua_settop(L, 2);
   lua_newtable(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, RESERVED_KEY);
   for (lua_Integer i = 1; i <= count; i++) {
     struct err err;
     char bound[ADDRESS_TEXT_MAX];
     lua_geti(L, 1, i);
-    int descriptor = reserve_one(luaL_checkstring(L, -1), bound, sizeof bound, &err);
+    bool is_shared = is_member_true(L, 2, i);
+    int descriptor = reserve_one(luaL_checkstring(L, -1), is_shared, bound, sizeof bound, &err);
     if (descriptor == -1) return bind_fail(L, &err);
     lua_pop(L, 1);
     lua_pushinteger(L, descriptor);
-    lua_seti(L, 3, luaL_len(L, 3) + 1);
+    lua_seti(L, 4, luaL_len(L, 4) + 1);
     lua_pushstring(L, bound);
-    lua_seti(L, 2, i);
+    lua_seti(L, 3, i);
   }
-  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 3);
   return 1;
 }
 

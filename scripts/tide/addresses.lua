@@ -20,16 +20,35 @@ function M.new(workers)
 end
 
 
+local function port_of(address)
+  return address:match(":([1-9]%d*)$")
+end
+
+
+-- Whether one of the bound addresses has the port, so that it is ours: 127.0.0.1:8080 may become 0.0.0.0:8080.
+function Addresses:is_ours(port)
+  for _, address in pairs(self.bound) do
+    if port ~= nil and port_of(address) == port then
+      return true
+    end
+  end
+  return false
+end
+
+
 -- Binds those that are not bound yet: by text of the configuration, what was bound; nil and a message.
 function Addresses:reserve(texts)
-  local bound, new = {}, {}
+  local bound, new, shared = {}, {}, {}
   for _, text in ipairs(texts) do
     bound[text] = self.bound[text]
-    new[#new + 1] = not bound[text] and text or nil
+    if not bound[text] then
+      new[#new + 1] = text
+      shared[#new] = self:is_ours(port_of(text))
+    end
   end
   local reserved, message = {}, nil
   if #new > 0 then
-    reserved, message = host.reserve(new)
+    reserved, message = host.reserve(new, shared)
   end
   if not reserved then
     host.release()
@@ -62,6 +81,14 @@ function Addresses:open(texts)
   self.bound = bound
   self:publish(texts)
   return true
+end
+
+
+--- Whether `move` could be made now: true, or nil and a message.
+function Addresses:check(texts)
+  local bound, message = self:reserve(texts)
+  host.release()
+  return bound and true, message
 end
 
 

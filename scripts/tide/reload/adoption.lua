@@ -17,9 +17,15 @@ local FIXED = { "workers", "store", "redis", "data_dir" }
 -- Before `candidate` is in force: what its integrations `loaded` (a list) need. nil and a message when they
 -- cannot have it.
 function M.prepare(service, candidate, loaded)
+  local wanted = { listen = candidate.config.listen, workers = candidate.config.workers }
+  service:apply_options(wanted)
+  local free, taken = service.addresses:check(wanted.listen)
+  if not free then
+    return nil, ("%s: listen: %s"):format(service.project.config_path, taken)
+  end
   local names, some = {}, { integrations = {} }
-  for name in pairs(candidate.integrations) do
-    names[#names + 1] = name
+  for name, integration in pairs(candidate.integrations) do
+    names[#names + 1] = integration.provider and name or nil
   end
   for _, integration in ipairs(loaded) do
     some.integrations[integration.name] = integration
