@@ -298,6 +298,16 @@ describe("the command line", function()
     end)
 
 
+    it("lists nothing where there is no provider, and says so of a file with nothing in it", function()
+      project:write("nowhere/config.lua", "return {}")
+      local code, out = project:run { "check", "-c", "nowhere/config.lua" }
+      assert.equal(0, code)
+      assert.equal('"integrations":[]', out:match('"integrations":%S%S'))
+      project:write("providers/empty.lua", "")
+      assert_fails({ "check" }, "providers/empty%.lua: must return a table, got nothing\n")
+    end)
+
+
     it("gives each fault of every provider with file and line", function()
       project:write("providers/bad.lua", "return {\n  operations = {\n    a = { rum = 1 },\n  },\n}")
       project:write("providers/worse.lua", "return {\n  +\n}")

@@ -81,6 +81,19 @@ describe("a verb of the console", function()
   end)
 
 
+  it("says what an integration lacks", function()
+    project:write("providers/locked.lua", [[return { auth = { scheme = "bearer", secret = "api_key" },
+      config = { base_url = "http://127.0.0.1:1" },
+      operations = { look = { run = function() return 1 end } } }]])
+    support.wait("the provider", function() return (run ".integrations"):find("locked", 1, true) end)
+    assert.matches("\nlocked: missing: api_key %(tidegate secret set locked api_key%)$", (run ".integrations"))
+    run ".config locked is_mock_mode=yes"
+    assert.is_nil((run ".integrations"):find("missing", 1, true))
+    os.remove(project.folder .. "/providers/locked.lua")
+    support.wait("its end", function() return not (run ".integrations"):find("locked", 1, true) end)
+  end)
+
+
   it("calls, with values as the schema has them", function()
     local text = run '.call acme track parcel=1248 count=3 list:=[1, 2]'
     assert.matches('{ count = 3, parcel = "1248", state = "in_transit" }\n', text, 1, true)

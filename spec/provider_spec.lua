@@ -211,7 +211,7 @@ describe("provider contract", function()
       assert.truthy(errors[1]:find("p.lua: must return a table", 1, true))
     end
     local _, errors = provider.check(nil, "acme", "p.lua", "")
-    assert.truthy(errors[1]:find("got a nil", 1, true))
+    assert.truthy(errors[1]:find("got nothing", 1, true))
     _, errors = check("return { summary = 'x' }")
     assert.truthy(errors[1]:find("neither operations nor webhooks", 1, true))
     _, errors = check(ACME, "Not-A-Name")

@@ -72,9 +72,12 @@ function M.clean_all(texts)
 end
 
 
---- A word with its article: "an integer", "a string".
+--- A word with its article: "an integer", "a string"; "nothing" for "nil".
 ---@return string
 function M.article(word)
+  if word == "nil" then
+    return "nothing"
+  end
   return (word:match("^[aeiouAEIOU]") and "an " or "a ") .. word
 end
 

@@ -1,6 +1,7 @@
 -- `tidegate check`: config.lua, every provider and the migrations, without starting anything: whether they load,
 -- and what a reviewer finds in them.
 
+local json = require "tide.json"
 local boot = require "tide.boot"
 local certificate = require "tide.certificate"
 local command_line = require "tide.command_line"
@@ -116,7 +117,7 @@ end
 
 
 local function summaries(generation)
-  local list = {}
+  local list = json.array()
   for name, integration in pairs(generation.integrations) do
     list[#list + 1] = { name = name, version = integration.version,
       is_mock_mode = integration.values.is_mock_mode }

@@ -26,6 +26,19 @@ local function text_of(value)
 end
 
 
+-- What has to be done about an integration: nil for nothing.
+local function remark_on(each)
+  local err = each.error
+  if err ~= json.null then
+    return ("%s%s: %s"):format(err.file, err.line ~= json.null and ":" .. err.line or "", err.message)
+  end
+  if #each.missing_secrets > 0 and not each.is_mock_mode then
+    return ("missing: %s (tidegate secret set %s %s)"):format(table.concat(each.missing_secrets, ", "), each.name,
+      each.missing_secrets[1])
+  end
+end
+
+
 function M.show(session, list)
   if #list == 0 then
     return session:show("there are no integrations")
@@ -37,9 +50,9 @@ function M.show(session, list)
   end
   session:show((columns.text(rows):gsub("\n$", "")))
   for _, each in ipairs(list) do
-    if each.error ~= json.null then
-      session:show(("%s: %s%s: %s"):format(each.name, each.error.file,
-        each.error.line ~= json.null and ":" .. each.error.line or "", each.error.message))
+    local remark = remark_on(each)
+    if remark then
+      session:show(("%s: %s"):format(each.name, remark))
     end
   end
 end
