@@ -55,7 +55,10 @@ static int l_lock(lua_State *L) {
   if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     read_owner(descriptor, owner, sizeof owner);
     close(descriptor);
-    err_set(&err, "locked", "%s is held by another tidegate, pid %s", path, owner);
+    err_set(
+        &err, "locked",
+        "%s is held by another tidegate, pid %s: a project has one at a time, stop that one first",
+        path, owner);
     return bind_fail(L, &err);
   }
   int length = snprintf(owner, sizeof owner, "%d\n", (int)getpid());

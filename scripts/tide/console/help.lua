@@ -2,6 +2,7 @@
 
 local json = require "tide.json"
 local integrations = require "tide.console.integrations"
+local unknown = require "tide.unknown"
 
 local M = {}
 
@@ -18,7 +19,7 @@ M.MEMBERS = {
   { "db", "db.query(sql, ...) on the project's own tables -> rows, changes" },
   { "require", 'require "tide.json", and the other modules that a provider can require' },
   { "null", "a JSON null" },
-  { "help", 'help(integrations.NAME), help("NAME", "OPERATION")' },
+  { "help", 'help(integrations.NAME.OPERATION), help("NAME", "OPERATION")' },
 }
 
 
@@ -80,12 +81,18 @@ function M.text(session, subject, operation)
     return words
   end
   local _, name = integrations.names(subject)
-  local integration = session:generation().integrations[name or subject]
+  local called, called_operation = integrations.called_by(subject)
+  name, operation = name or called or subject, called_operation or operation
+  local integration = session:generation().integrations[name]
   if not integration then
-    return "there is no help for this; help() lists what there is"
+    return type(name) == "string" and unknown.integration_words(session:generation(), name)
+      or "there is no help for this; help() lists what there is"
   end
-  local found = operation and integration.operations[operation]
-  return found and of_operation(found) or of_integration(integration)
+  if operation == nil then
+    return of_integration(integration)
+  end
+  local found = integration.operations[operation]
+  return found and of_operation(found) or unknown.operation_words(integration, operation)
 end
 
 

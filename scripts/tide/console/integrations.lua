@@ -7,6 +7,8 @@ local M = {}
 
 -- What stands behind each: { kind, name, members }. Weak: it lives as long as somebody holds the table.
 local behind = setmetatable({}, { __mode = "k" })
+-- The names of integration and operation that a function calls. Weak, too.
+local called_by = setmetatable({}, { __mode = "k" })
 
 
 -- Keys are what a line gives; no code of theirs runs.
@@ -60,9 +62,11 @@ function M.new(generation, call)
       return integration and integration.operations or {}
     end
     return new("operation", name, operations, function(operation)
-      return function(input)
+      local function run(input)
         return call(name, operation, input)
       end
+      called_by[run] = { name, operation }
+      return run
     end)
   end)
 end
@@ -76,6 +80,15 @@ function M.names(value)
     return nil
   end
   return sorted.names(real.members()), real.name
+end
+
+
+--- The integration and the operation that a function of one of these tables calls; nil for any other value.
+---@return string|nil integration, string|nil operation
+function M.called_by(value)
+  if called_by[value] then
+    return table.unpack(called_by[value])
+  end
 end
 
 
