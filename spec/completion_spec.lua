@@ -152,14 +152,23 @@ describe("completion", function()
   end)
 
 
-  it("takes less than a tenth of a second", function()
+  -- The shortest of some runs, as others may have the processor.
+  local function seconds_of(run, enough)
     local best, tries = math.huge, 0
-    while best >= 0.1 and tries < 20 do -- others may have the processor
+    while best >= enough and tries < 20 do
       local started = time.monotonic()
-      words("call", "acme", "track", "")
+      run()
       best, tries = math.min(best, time.monotonic() - started), tries + 1
     end
-    assert.is_true(best < 0.1, ("%.3f s"):format(best))
+    return best
+  end
+
+
+  it("takes less than a tenth of a second, where the program itself starts fast", function()
+    local start = seconds_of(function() project:run { "version" } end, 0.01)
+    local most = math.max(0.1, 4 * start) -- a build with a sanitizer is slow in all it does
+    local best = seconds_of(function() words("call", "acme", "track", "") end, most)
+    assert.is_true(best < most, ("%.3f s, and %.3f s to start"):format(best, start))
   end)
 
 
