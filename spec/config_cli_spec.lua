@@ -184,6 +184,23 @@ describe("what tidegate config shows at a terminal", function()
   end)
 
 
+  it("goes on below where a policy has much to say, and fits a terminal of 80 columns", function()
+    local text = config_text.explanation {
+      integration = "shop", operation = "look", verdict = "pass", settings = {},
+      policies = { { policy = "breaker", verdict = "pass", state = { calls = 0, consecutive_failures = 0, failures = 0,
+        mode = "auto", opened_total = 0, probes_out = 0, refused_total = 0, slow = 0, state = "closed" } },
+        { policy = "concurrency", verdict = "pass", why = "max_concurrency is not set" } },
+    }
+    local words = {}
+    for line in text:gmatch("[^\n]+") do
+      assert.is_true(#line <= 80, line)
+      words[#words + 1] = line:match("^ +(.*)$")
+    end
+    assert.matches("\nbreaker +pass +calls 0, consecutive_failures 0, failures 0, mode auto,\n +opened_total 0, ", text)
+    assert.matches("state closed$", table.concat(words, " "))
+  end)
+
+
   it("has no more digits than somebody reads", function()
     local text = config_text.explanation {
       integration = "shop", operation = "look", verdict = "pass", settings = {},

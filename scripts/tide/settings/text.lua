@@ -3,11 +3,14 @@
 local json = require "tide.json"
 local columns = require "tide.columns"
 local message = require "tide.message"
+local plain_text = require "tide.console.plain_text"
 local sorted = require "tide.sorted"
 
 local M = {}
 
 local VALUE_BYTES_MAX <const> = 200
+-- Of 80, what the columns before leave for the state of a policy.
+local NOW_COLUMNS <const> = 56
 -- What of a value comes from several layers is shown member by member.
 local MERGED <const> = "extra_config"
 
@@ -137,13 +140,27 @@ local function verdict_line(data)
 end
 
 
+-- Adds the row of a policy; what does not fit beside it goes on below.
+local function add_step(rows, step, now)
+  local row = { step.policy, step.verdict, "" }
+  rows[#rows + 1] = row
+  for part in now:gsub(", ", ",\0"):gmatch("%Z+") do
+    if row[3] ~= "" and plain_text.width(row[3]) + plain_text.width(part) + 1 > NOW_COLUMNS then
+      row = { "", "", "" }
+      rows[#rows + 1] = row
+    end
+    row[3] = row[3] .. (row[3] ~= "" and " " or "") .. part
+  end
+end
+
+
 local function steps_of(data)
   local rows = { { "POLICY", "VERDICT", "NOW" } }
   for _, step in ipairs(data.policies) do
     local now = {}
     now[#now + 1] = step.why and message.clean(step.why)
     now[#now + 1] = step.state and state_text(step.state)
-    rows[#rows + 1] = { step.policy, step.verdict, table.concat(now, "; ") }
+    add_step(rows, step, table.concat(now, "; "))
   end
   return columns.text(rows)
 end
