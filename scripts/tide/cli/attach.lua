@@ -10,7 +10,8 @@ M.summary = "a prompt inside the running service"
 M.usage = "attach [-c config.lua] [--role ROLE]"
 M.options = {
   command_line.CONFIG,
-  { name = "role", value = "ROLE", help = "caller, viewer or operator: fewer rights than the owner's" },
+  { name = "role", value = "ROLE", values = { "caller", "viewer", "operator" },
+    help = "caller, viewer or operator: fewer rights than the owner's" },
 }
 
 local STOPPED = "the service has stopped"
