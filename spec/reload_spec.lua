@@ -353,7 +353,7 @@ describe("a reload", function()
       serve(nil, 'listen = "127.0.0.1:0"', { listen = false })
       project:write("config.lua", ('return { listen = "%s" }'):format(other.address))
       support.wait("the fault", function() return health().status == "degraded" end)
-      assert.matches("^config.lua: listen: .*" .. other.address, health().reasons[1])
+      assert.matches("^config.lua:1: listen: .*" .. other.address, health().reasons[1])
       assert.is_true(all_answer(1))
       other:close()
       service.origin = "http://" .. other.address

@@ -132,6 +132,20 @@ describe("the API over TLS", function()
   end)
 
 
+  it("keeps the certificate while the configuration names files that are missing, and says so", function()
+    local service = serve()
+    local function reasons()
+      return select(2, service:request("GET", "/health", { fresh_connection = true })).reasons
+    end
+    project:write("config.lua", CONFIG:gsub("served", "later"))
+    support.wait("the fault", function() return reasons()[1] end)
+    assert.matches("config%.lua:2: tls: could not read [^ ]*later%.pem", reasons()[1])
+    project:write("later.key", project:read("first.key"))
+    project:write("later.pem", project:read("first.pem"))
+    support.wait("the certificate", function() return reasons()[1] == nil end)
+  end)
+
+
   it("does not start with what cannot be served, and check names the line", function()
     local function assert_fault(pattern)
       for _, command in ipairs { "check", "serve" } do

@@ -14,14 +14,34 @@ local M = {}
 local FIXED = { "workers", "store", "redis", "data_dir" }
 
 
--- Before `candidate` is in force: what its integrations `loaded` (a list) need. nil and a message when they
--- cannot have it.
-function M.prepare(service, candidate, loaded)
-  local wanted = { listen = candidate.config.listen, workers = candidate.config.workers }
+local function is_same(left, right)
+  return json.encode({ left }, { canonical = true }) == json.encode({ right }, { canonical = true })
+end
+
+
+-- Whether the service can listen where the configuration says now, with the certificate that it names: a fault, or
+-- nil.
+local function check_listening(service, opened)
+  local wanted = { listen = opened.config.listen, workers = opened.config.workers }
   service:apply_options(wanted)
   local free, taken = service.addresses:check(wanted.listen)
   if not free then
-    return nil, ("%s: listen: %s"):format(service.project.config_path, taken)
+    return ("%s: listen: %s"):format(opened.where({ "listen" }), taken)
+  end
+  local before, now = service.project.config.tls, opened.config.tls
+  if before and now and not is_same(before, now) then
+    local loaded, message = opened:load_certificate()
+    return loaded == nil and message or nil
+  end
+end
+
+
+-- Before `candidate`, of the project as it was read now (`opened`), is in force: what its integrations `loaded` (a
+-- list) need. nil and a message when they cannot have it.
+function M.prepare(service, candidate, loaded, opened)
+  local fault = check_listening(service, opened)
+  if fault then
+    return nil, fault
   end
   local names, some = {}, { integrations = {} }
   for name, integration in pairs(candidate.integrations) do
@@ -43,11 +63,6 @@ function M.prepare(service, candidate, loaded)
     log.error("a secret could not be read", { error = fault })
   end
   return true
-end
-
-
-local function is_same(left, right)
-  return json.encode({ left }, { canonical = true }) == json.encode({ right }, { canonical = true })
 end
 
 

@@ -31,7 +31,7 @@ Reloader.__index = Reloader
 -- Reloading ---------------------------------------------------------------------------------------
 
 
--- `service` is told of what is about to be in force, `prepare(candidate, integrations)`: true, or nil and a
+-- `service` is told of what is about to be in force, `prepare(candidate, integrations, project)`: true, or nil and a
 -- message; and of what is, `adopt(generation, project)`. `rollback` knows which versions are not to be loaded.
 function M.new(opened, own, workers, service, rollback)
   return setmetatable({ project = opened, live = own, workers = workers, service = service, rollback = rollback,
@@ -111,7 +111,7 @@ function Reloader:try(opened, terms)
   if faults then
     return nil, faults
   end
-  local ready, fault = self.service:prepare(candidate, self:loaded(candidate))
+  local ready, fault = self.service:prepare(candidate, self:loaded(candidate), opened)
   if not ready then
     self.is_for_now = true
     return nil, { fault }
