@@ -261,9 +261,13 @@ describe("a console", function()
 
   it("lets a viewer look and nothing more", function()
     console = open("viewer")
-    assert.matches("^forbidden: ", (run "integrations.acme.track{ parcel = '1' }"))
-    assert.matches("^forbidden: ", (run "cache.set('acme', 'k', 1)"))
-    assert.matches("^forbidden: ", (run "db.query('SELECT 1')"))
+    assert.matches("^forbidden: the role viewer may not do this %(it needs the role caller%)\n",
+      (run "integrations.acme.track{ parcel = '1' }"))
+    assert.matches("^forbidden: the role viewer may not do this %(it needs the role operator%)\n", (run ".reload"))
+    assert.equal("forbidden: the role viewer may not use cache.set (it needs the role operator)",
+      (run "cache.set('acme', 'k', 1)"))
+    assert.equal("forbidden: the role viewer may not use db.query (it needs the role admin)",
+      (run "db.query('SELECT 1')"))
     assert.equal("nil", (run "cache.get('acme', 'k')"))
     assert.matches("cannot be changed", (run "integrations.acme.track = print"))
     assert.matches("cannot be changed", (run "integrations.acme = print"))

@@ -58,7 +58,24 @@ M.ROLES = {
 }
 
 
--- What the table holds of a token.
+-- From the least on.
+local IN_ORDER = { "viewer", "caller", "operator", "admin" }
+
+
+--- Why a role may not do something: " (it needs the role operator)", "" where no role may.
+---@param right string
+---@return string
+function M.needed(right)
+  for _, role in ipairs(IN_ORDER) do
+    if M.ROLES[role][right] then
+      return (" (it needs the role %s)"):format(role)
+    end
+  end
+  return ""
+end
+
+
+--- What the table holds of a token.
 function M.hash(token)
   return crypto.hex(crypto.digest("sha256", token))
 end

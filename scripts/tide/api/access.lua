@@ -75,7 +75,7 @@ function M.check(exchange, needs)
     return nil
   end
   refusals.count("forbidden")
-  return errors.new("forbidden", ("the role %s may not do this"):format(identity.role))
+  return errors.new("forbidden", ("the role %s may not do this%s"):format(identity.role, tokens.needed(needs)))
 end
 
 

@@ -7,6 +7,7 @@ local redact = require "tide.redact"
 local sandbox = require "tide.sandbox"
 local task = require "tide.task"
 local time = require "tide.time"
+local tokens = require "tide.tokens"
 local view = require "tide.view"
 local cache_policy = require "tide.policy.cache"
 local context_cache = require "tide.context.cache"
@@ -38,7 +39,8 @@ local NOT_HERE = {
 local function demand(session, right, name)
   local identity = session.identity
   if not identity.rights[right] then
-    error(errors.new("forbidden", ("the role %s may not use %s"):format(identity.role, name)), 0)
+    error(errors.new("forbidden", ("the role %s may not use %s%s"):format(identity.role, name,
+      tokens.needed(right))), 0)
   end
 end
 
