@@ -171,6 +171,22 @@ describe("what tidegate config shows at a terminal", function()
   end)
 
 
+  it("keeps sources in a column of their own where one value is long", function()
+    local text = config_text.values {
+      values = { circuit_breaker_failure_threshold = 5, name = "서울", webhook_retry_seconds = ("9"):rep(60) },
+      sources = { circuit_breaker_failure_threshold = "integration", name = "provider", webhook_retry_seconds = "env" },
+    }
+    local lines = {}
+    for line in text:gmatch("[^\n]+") do
+      lines[#lines + 1] = line
+    end
+    assert.equal(80, #lines[2])
+    assert.equal(lines[1]:find("FROM", 1, true), lines[2]:find("integration", 1, true))
+    assert.equal("name" .. (" "):rep(31) .. "서울" .. (" "):rep(30) .. "provider", lines[3])
+    assert.matches("9  env$", lines[4])
+  end)
+
+
   it("has a line for each policy of a call, and first what becomes of it", function()
     local text = config_text.explanation {
       integration = "shop", operation = "look", verdict = "refuse", policy = "limit", why = "no token is free",

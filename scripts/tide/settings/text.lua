@@ -9,6 +9,8 @@ local sorted = require "tide.sorted"
 local M = {}
 
 local VALUE_BYTES_MAX <const> = 200
+-- Of 80 columns, what a key and a source leave for a value.
+local VALUE_COLUMNS <const> = 32
 -- Of 80, what the columns before leave for the state of a policy.
 local NOW_COLUMNS <const> = 56
 -- What of a value comes from several layers is shown member by member.
@@ -41,6 +43,20 @@ local function add_members(rows, path, value, sources)
 end
 
 
+-- Rows of key, value and source: a long value moves its own source aside, not those of all.
+local function aligned(rows)
+  local widest, lines = 0, {}
+  for _, row in ipairs(rows) do
+    widest = math.max(widest, math.min(plain_text.width(row[2]), VALUE_COLUMNS))
+  end
+  for index, row in ipairs(rows) do
+    local gap = math.max(0, widest - plain_text.width(row[2])) + 2
+    lines[index] = { row[1], row[2] .. (" "):rep(gap) .. (row[3] or "") }
+  end
+  return columns.text(lines)
+end
+
+
 --- Every value with where it comes from, a line each.
 ---@param data { values: table, sources: table<string, string>, version: integer }
 ---@return string
@@ -53,7 +69,7 @@ function M.values(data)
       rows[#rows + 1] = { name, value_text(data.values[name]), data.sources[name] }
     end
   end
-  return columns.text(rows)
+  return aligned(rows)
 end
 
 
