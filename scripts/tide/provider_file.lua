@@ -47,7 +47,8 @@ end
 -- nothing.
 local function check_fault(path, raised, kind)
   if kind then
-    return ("%s: stopped while it was loaded: %s"):format(path, message.clean(raised))
+    local reason = locate.split(message.clean(raised))
+    return ("%s: stopped while it was loaded: %s"):format(path, reason)
   end
   local words, file, line = locate.split(locate.restore(message.clean(raised), path))
   local place = file == path and ("%s:%d"):format(path, line) or path
