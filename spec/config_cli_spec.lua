@@ -171,6 +171,11 @@ describe("what tidegate config shows at a terminal", function()
   end)
 
 
+  it("says so where nothing was changed", function()
+    assert.equal("nothing was changed while the service ran\n", config_text.history {})
+  end)
+
+
   it("keeps sources in a column of their own where one value is long", function()
     local text = config_text.values {
       values = { circuit_breaker_failure_threshold = 5, name = "서울", webhook_retry_seconds = ("9"):rep(60) },

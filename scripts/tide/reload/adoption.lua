@@ -59,8 +59,8 @@ function M.prepare(service, candidate, loaded, opened)
   if not faults then
     return nil, message
   end
-  for _, fault in ipairs(faults) do
-    log.error("a secret could not be read", { error = fault })
+  for _, words in ipairs(faults) do
+    log.error("a secret could not be read", { error = words })
   end
   return true
 end

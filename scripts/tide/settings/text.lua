@@ -107,6 +107,9 @@ end
 ---@param changes table[]
 ---@return string
 function M.history(changes)
+  if #changes == 0 then
+    return "nothing was changed while the service ran\n"
+  end
   local rows = { { "VERSION", "TIME", "BY", "CHANGE" } }
   for _, change in ipairs(changes) do
     rows[#rows + 1] = { tostring(change.version), change.created_at, message.clean(change.actor, 100),
