@@ -39,9 +39,9 @@ end
 -- Before `candidate`, of the project as it was read now (`opened`), is in force: what its integrations `loaded` (a
 -- list) need. nil and a message when they cannot have it.
 function M.prepare(service, candidate, loaded, opened)
-  local fault = check_listening(service, opened)
-  if fault then
-    return nil, fault
+  local refused = check_listening(service, opened)
+  if refused then
+    return nil, refused
   end
   local names, some = {}, { integrations = {} }
   for name, integration in pairs(candidate.integrations) do
