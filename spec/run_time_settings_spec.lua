@@ -97,6 +97,48 @@ describe("run-time settings in the store", function()
   end)
 
 
+  it("can be taken away when no version knows them any more", function()
+    assert(change { max_retries = 7 })
+    assert(store.execute("UPDATE integration_configs SET settings = '{\"gone\":1}'"))
+    assert(store.execute("UPDATE config_history SET settings = '{\"gone\":1,\"max_retries\":7}'"))
+    generation.overrides = { shop = { gone = 1, max_retries = 7 } }
+    local refused, err = change { gone = 2 }
+    assert.is_nil(refused)
+    assert.equal("#/gone", err.errors[1].pointer)
+    assert(change { gone = json.null })
+    assert.same({ max_retries = 7 }, (published()).shop)
+    assert(store.execute("UPDATE integration_configs SET settings = '{\"gone\":1}'"))
+    assert(run_time_settings.rollback(generation, shop, 0, BY))
+    assert.is_nil((published()).shop)
+    refused, err = change { never = json.null }
+    assert.is_nil(refused)
+    assert.equal("#/never", err.errors[1].pointer)
+  end)
+
+
+  it("are not taken for broken while there is no memory to read them", function()
+    local decode, number, failing = json.decode, 0, nil
+    finally(function() json.decode = decode end)
+    function json.decode(text, ...)
+      if text == '{"city":"Seoul"}' then
+        number = number + 1
+        if number == failing then
+          return nil, "JSON not decoded: no memory for a string", "out_of_memory"
+        end
+      end
+      return decode(text, ...)
+    end
+    assert(change { extra_config = { city = "Seoul" } })
+    number, failing = 0, 1 -- before the change is made
+    assert.has_error(function() change { max_retries = 3 } end)
+    assert.same({ extra_config = { city = "Seoul" } }, (published()).shop)
+    number, failing = 0, 2 -- when it is committed, and about to be published
+    assert(change { max_retries = 4 })
+    assert.same({ extra_config = { city = "Seoul" }, max_retries = 4 }, (published()).shop)
+    assert.equal(3, number)
+  end)
+
+
   it("are made again on what is there when another process was faster", function()
     local transaction = store.transaction
     local rivals = 3

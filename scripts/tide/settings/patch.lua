@@ -68,8 +68,11 @@ local function secret_fault(value)
 end
 
 
-local function check_member(name, value)
+local function check_member(name, value, present)
   local key = schema.integration_by_name[name]
+  if value == json.null and present[name] ~= nil then
+    return nil
+  end
   if not key then
     return "unknown key" .. suggest.hint(name, schema.integration_by_name)
   end
@@ -86,13 +89,15 @@ local function check_member(name, value)
 end
 
 
---- Checks each member of a patch: the patch with its numbers in one form, or nil and all faults.
+--- Checks each member of a patch: the patch with its numbers in one form, or nil and all faults. What is set can
+--- be taken away, also when no version of this program knows it any more.
 ---@param patch table
+---@param present? table<string, any> what is set now
 ---@return table|nil patch, { pointer: string, detail: string }[]? faults
-function M.check(patch)
+function M.check(patch, present)
   local faults, result = {}, {}
   for name, value in next, patch do
-    local detail = check_member(name, value)
+    local detail = check_member(name, value, present or {})
     if detail then
       faults[#faults + 1] = { pointer = M.pointer(name), detail = detail }
     else

@@ -54,12 +54,15 @@ local function value_of(key, value)
 end
 
 
--- A column of JSON; nil and what is wrong with it.
+-- A column of JSON; nil and what is wrong with it. Want of memory is no fault of the row.
 local function object_of(row, column)
   if row[column] == nil then
     return {}
   end
-  local value = json.decode(row[column])
+  local value, message, code = json.decode(row[column])
+  if code == "out_of_memory" then
+    error(message, 0)
+  end
   if type(value) ~= "table" or json.is_array(value) then
     return nil, ("the column %s of its row in integration_configs is not a JSON object"):format(column)
   end
@@ -67,7 +70,8 @@ local function object_of(row, column)
 end
 
 
---- What a row sets, by key, not checked; and a fault for each column that cannot be read.
+--- What a row sets, by key, not checked; and a fault for each column that cannot be read. Raises when there is no
+--- memory for it: what is left out then would seem to be set no more.
 ---@param row table
 ---@return table<string, any> overrides, string[] faults
 function M.read(row)

@@ -83,13 +83,12 @@ end
 -- who publish the newer wins. What cannot be read; nil and a message.
 local function publish()
   local rows, message = store.query(SEQUENCE)
-  local all, faults
-  if rows then
-    all, faults = read_all()
-    message = faults
-  end
-  if not all then
+  if not rows then
     return nil, message
+  end
+  local ok, all, faults = task.guard(read_all)
+  if not ok or not all then
+    return nil, ok and faults or tostring(all)
   end
   -- Settings that were there before any change have a version, too.
   host.publish(live.SETTINGS, assert(json.encode(all)), (rows[1].sequence or 0) + 1)
@@ -353,7 +352,7 @@ function M.change(generation, integration, patch, by)
   if err then
     return nil, err
   end
-  local checked, faults = patches.check(patch)
+  local checked, faults = patches.check(patch, generation.overrides[integration.name])
   if not checked then
     return nil, invalid(faults)
   end
@@ -375,7 +374,11 @@ local function overrides_of(name, version)
   if not rows[1] then
     return nil, errors.new("not_found", ("%s has no version %d of its settings, or not any more"):format(name, version))
   end
-  return json.decode(rows[1].settings)
+  local overrides, fault = json.decode(rows[1].settings)
+  if not overrides then
+    return nil, errors.new("conflict", ("version %d of the settings of %s cannot be read: %s"):format(version, name, fault))
+  end
+  return overrides
 end
 
 
@@ -389,7 +392,7 @@ function M.rollback(generation, integration, version, by)
     end
     local patch = patches.between(state.overrides, overrides)
     err = refuse_role(patch, by)
-    local checked, faults = patches.check(patch)
+    local checked, faults = patches.check(patch, state.overrides)
     if err or not checked then
       return nil, err or invalid(faults)
     end
