@@ -376,7 +376,8 @@ local function overrides_of(name, version)
   end
   local overrides, fault = json.decode(rows[1].settings)
   if not overrides then
-    return nil, errors.new("conflict", ("version %d of the settings of %s cannot be read: %s"):format(version, name, fault))
+    return nil, errors.new("conflict", ("version %d of the settings of %s cannot be read: %s"):format(version, name,
+      fault))
   end
   return overrides
 end
