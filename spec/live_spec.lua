@@ -1,6 +1,7 @@
 local host = require "tide.host"
 local json = require "tide.json"
 local task = require "tide.task"
+local time = require "tide.time"
 local call = require "tide.call"
 local live = require "tide.live"
 local rollout = require "tide.reload.rollout"
@@ -94,6 +95,27 @@ describe("the generation of a worker", function()
     for _, one in ipairs(asking) do
       assert.same({ true, version }, { one:join() })
     end
+  end)
+
+
+  it("loads nowhere what did not load in the main worker, though it would", function()
+    host.freeze_clock()
+    finally(host.thaw_clock)
+    start { one = provider(1) }
+    local other = live.new(assert(live.build()))
+    if math.floor(time.now()) % 2 == 1 then
+      host.advance_clock(1)
+    end
+    local sources = sources_of { one = "if os.time() % 2 == 0 then error('not now') end " .. provider(2) }
+    local candidate = assert(own:build(sources, {}))
+    assert.equal(1, #candidate.errors)
+    host.advance_clock(1)
+    assert(rollout.propose(candidate, sources, {}, 0))
+    other:answer()
+    rollout.commit(candidate, own)
+    assert.same(own:current().errors, other:current().errors)
+    assert.equal(candidate.version, other:current().version)
+    assert.equal(1, ask("one", other:current()))
   end)
 
 

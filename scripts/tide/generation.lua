@@ -100,7 +100,7 @@ function Build:code_of(name, file)
   local before = self.previous[name] or {}
   local held_back = self.held_back[name]
   if held_back then
-    return before.code, { held_back }
+    return before.code, held_back
   end
   local instead = self:substitute_of(name, file)
   if instead then
@@ -294,8 +294,8 @@ end
 --- `scripts` (the project's providers and shared scripts, each { name, path, text }), `bundled`
 --- (the binary's providers), `overrides` (run-time settings by integration) and their
 --- `settings_version`, `version`, `getenv`, `previous` (the generation before), `held_back` (by
---- integration, why its file is not to be loaded), `tries_again` (what did not load before), `built_at`,
---- `substitutes` (by integration, what serves in place of a version that was rolled back: reload/rollback.lua).
+--- integration, the faults for which its file is not to be loaded), `tries_again` (what did not load before),
+--- `built_at`, `substitutes` (by integration, what serves in place of a version that was rolled back: reload/rollback.lua).
 ---@param sources table
 ---@return table|nil generation, string[]? errors each "FILE:LINE: message"
 function M.build(sources)

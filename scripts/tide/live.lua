@@ -37,6 +37,33 @@ Live.__index = Live
 -- Proposals ---------------------------------------------------------------------------------------
 
 
+-- What of a generation's integrations did not load, by name: the faults of each. That a version was rolled back
+-- is none.
+function M.failures(built)
+  local failed = {}
+  for name, integration in pairs(built.integrations) do
+    failed[name] = integration.error and not integration.is_substitute and message.clean_all(integration.error.faults)
+      or nil
+  end
+  return failed
+end
+
+
+-- The terms for who builds the same as `built`: what did not load there is not tried, as it could load elsewhere
+-- (a script may toss a coin), and then not all would serve the same.
+function M.terms_of(built, terms)
+  local result = {}
+  for name, value in pairs(terms) do
+    result[name] = value
+  end
+  result.held_back = M.failures(built)
+  for name, faults in pairs(terms.held_back or {}) do
+    result.held_back[name] = faults
+  end
+  return result
+end
+
+
 -- The bytes of a proposal: `sources` as they were read, and `terms`: built_at, held_back, tries_again,
 -- substitutes.
 function M.pack(sources, terms)
@@ -185,17 +212,6 @@ end
 -- A generation of `sources` after the present one; nil and its faults.
 function Live:build(sources, terms)
   return build(with_terms(bundle.unpack(bundle.pack(sources)), terms), self.generation)
-end
-
-
--- What of a generation's integrations did not load, by name: the first fault of each. That a version was
--- rolled back is none.
-function M.failures(built)
-  local failed = {}
-  for name, integration in pairs(built.integrations) do
-    failed[name] = integration.error and not integration.is_substitute and integration.error.faults[1] or nil
-  end
-  return failed
 end
 
 

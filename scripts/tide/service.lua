@@ -85,6 +85,7 @@ function Service:build(strict, terms)
   if strict and #built.errors > 0 then
     return nil, lines(built.errors)
   end
+  built.version = live.publish(self.project.sources, live.terms_of(built, terms or {})) -- for the workers
   self.live = live.new(built)
   host.set_memory_limit(built.config.memory_limit_mb * 1024 * 1024)
   return true

@@ -75,7 +75,7 @@ function Reloader:hold_back(candidate, held_back)
   for _, integration in ipairs(self:loaded(candidate)) do
     local fault = self:refusal(candidate, integration)
     if fault then
-      held_back[integration.name], is_any = fault, true
+      held_back[integration.name], is_any = { fault }, true
     end
   end
   return is_any

@@ -63,7 +63,7 @@ end
 -- to build it: they keep it until it is committed or withdrawn. Else nil, the faults, and what failed on
 -- some worker alone, by integration.
 function M.propose(candidate, sources, terms, workers)
-  local version = host.publish(live.PROPOSAL, live.pack(sources, terms))
+  local version = host.publish(live.PROPOSAL, live.pack(sources, live.terms_of(candidate, terms)))
   candidate.version = version
   local answers, fault = wait_answers(version, workers)
   local faults, failed = { fault }, {}
