@@ -295,7 +295,8 @@ end
 --- (the binary's providers), `overrides` (run-time settings by integration) and their
 --- `settings_version`, `version`, `getenv`, `previous` (the generation before), `held_back` (by
 --- integration, the faults for which its file is not to be loaded), `tries_again` (what did not load before),
---- `built_at`, `substitutes` (by integration, what serves in place of a version that was rolled back: reload/rollback.lua).
+--- `built_at`, `substitutes` (by integration, what serves in place of a version that was rolled back:
+--- reload/rollback.lua).
 ---@param sources table
 ---@return table|nil generation, string[]? errors each "FILE:LINE: message"
 function M.build(sources)
