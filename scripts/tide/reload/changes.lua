@@ -3,6 +3,7 @@
 local json = require "tide.json"
 local log = require "tide.log"
 local store = require "tide.store"
+local task = require "tide.task"
 local time = require "tide.time"
 local audit = require "tide.audit"
 
@@ -10,6 +11,7 @@ local M = {}
 
 -- Versions of an integration that are remembered, besides those that were rolled back.
 local VERSIONS_MAX = 50
+local STORE_SECONDS = 0.3
 
 local PUT_VERSION = "INSERT INTO provider_versions (integration_name, version, loaded_at) VALUES ($1, $2, $3) "
   .. "ON CONFLICT (integration_name, version) DO UPDATE SET loaded_at = excluded.loaded_at, "
@@ -91,6 +93,22 @@ local function versions(entry)
 end
 
 
+-- A store that is away must not keep the next reload waiting, which may be the one that goes back: the rows are
+-- queued, and stored when it is there again.
+local function commit(statements)
+  for _, statement in ipairs(statements) do
+    local queued, message = store.enqueue(table.unpack(statement, 1, statement.n + 1))
+    if not queued then
+      log.error("a reload could not be noted in the audit log", { error = message })
+    end
+  end
+  local ended, done = task.timeout(STORE_SECONDS, store.flush)
+  if not (ended and done) then
+    log.warn("a reload is noted in the audit log as soon as the store is back")
+  end
+end
+
+
 --- Notes a reload in the tables, by = { actor, trace_id }.
 function M.record(result, by)
   local statements, now = {}, time.format()
@@ -108,12 +126,8 @@ function M.record(result, by)
   if result.config_changed then
     statements[#statements + 1] = audit.statement("config.reload", "config.lua", nil, nil, by)
   end
-  if #statements == 0 then
-    return
-  end
-  local done, message = store.transaction(statements)
-  if not done then
-    log.error("a reload could not be noted in the audit log", { error = message })
+  if #statements > 0 then
+    commit(statements)
   end
 end
 
