@@ -222,11 +222,14 @@ describe("the console of a service", function()
 
 
   it("gives what is printed without end to whoever reads, and runs on meanwhile", function()
-    local session = console.open(project)
-    session:start("local text = ('x'):rep(500) for i = 1, 5000 do print(text, i) end")
+    local patient = support.project { ["config.lua"] = "return { script_timeout_ms = 60000 }" }
+    finally(function() patient:close() end)
+    patient:serve()
+    local session = console.open(patient)
+    session:start("local text = ('x'):rep(5000) for i = 1, 500 do print(text, i) end")
     local text = console.drain(session)
-    assert.is_true(#text > 2500000)
-    assert.matches("x\t5000\n$", text)
+    assert.is_true(#text > 2500000, text:sub(-200))
+    assert.matches("x\t500\n$", text)
     session:close()
   end)
 end)
